@@ -1,0 +1,1 @@
+"""Who buys: the account, its plan, its owners, the Slack workspace and channel it belongs to."""

@@ -1,0 +1,93 @@
+"""Accounts in the database. The caller owns the transaction."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.accounts.model import Account, Plan, Workspace
+from bot.accounts.tables import accounts, owners
+
+
+async def add(tx: AsyncConnection, account: Account, at: datetime) -> None:
+    """Raise ``IntegrityError`` when the id or the workspace is taken."""
+    await tx.execute(insert(accounts).values(id=account.id, created_at=at, **_columns(account)))
+    await _set_owners(tx, account)
+
+
+async def replace(tx: AsyncConnection, account: Account) -> None:
+    """Write the account as it now is."""
+    await tx.execute(update(accounts).where(accounts.c.id == account.id).values(**_columns(account)))
+    await tx.execute(delete(owners).where(owners.c.account_id == account.id))
+    await _set_owners(tx, account)
+
+
+async def set_customer(tx: AsyncConnection, account_id: str, customer: str) -> None:
+    """Remember the customer at Stripe, unless there is one already."""
+    await tx.execute(
+        update(accounts).where(accounts.c.id == account_id, accounts.c.customer.is_(None)).values(customer=customer)
+    )
+
+
+async def of_id(tx: AsyncConnection, account_id: str) -> Account | None:
+    found = await _where(tx, accounts.c.id == account_id)
+    return found[0] if found else None
+
+
+async def of_workspace(tx: AsyncConnection, workspace: Workspace, *, lock: bool = False) -> Account | None:
+    """The account of a workspace; one that was added without its organisation is found by its team alone."""
+    found = await _where(
+        tx,
+        accounts.c.enterprise_id.in_([workspace.enterprise_id, ""]) & (accounts.c.team_id == workspace.team_id),
+        lock=lock,
+    )
+    return max(found, key=lambda account: account.workspace.enterprise_id, default=None)
+
+
+async def every(tx: AsyncConnection) -> Sequence[Account]:
+    return await _where(tx, accounts.c.id.is_not(None))
+
+
+async def _where(tx: AsyncConnection, condition: ColumnElement[bool], *, lock: bool = False) -> list[Account]:
+    query = (
+        select(accounts, owners.c.user_id)
+        .outerjoin(owners, owners.c.account_id == accounts.c.id)
+        .where(condition)
+        .order_by(accounts.c.id, owners.c.user_id)
+    )
+    rows = await tx.execute(query.with_for_update(of=accounts) if lock else query)
+    found: dict[str, Account] = {}
+    people: dict[str, set[str]] = {}
+    for row in rows:
+        people.setdefault(row.id, set()).update({row.user_id} if row.user_id else ())
+        found[row.id] = Account(
+            id=row.id,
+            name=row.name,
+            plan=Plan(row.plan),
+            workspace=Workspace(row.enterprise_id, row.team_id),
+            owners=frozenset(people[row.id]),
+            channel=row.channel,
+            language=row.language,
+            customer=row.customer,
+        )
+    return list(found.values())
+
+
+async def _set_owners(tx: AsyncConnection, account: Account) -> None:
+    if account.owners:
+        await tx.execute(
+            insert(owners), [{"account_id": account.id, "user_id": user} for user in sorted(account.owners)]
+        )
+
+
+def _columns(account: Account) -> dict[str, object]:
+    return {
+        "name": account.name,
+        "plan": account.plan,
+        "enterprise_id": account.workspace.enterprise_id,
+        "team_id": account.workspace.team_id,
+        "channel": account.channel,
+        "language": account.language,
+        "customer": account.customer,
+    }

@@ -1,0 +1,221 @@
+"""The composition root: opens every part in order and closes it in reverse. The only place where parts meet."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Self
+
+from prometheus_client import CollectorRegistry, Gauge
+from pydantic import SecretStr
+from starlette.applications import Starlette
+
+from bot.accounts.directory import SlackDirectory
+from bot.clock import Clock, SystemClock
+from bot.clockwork import Clockwork, Crew
+from bot.db.engine import Database
+from bot.db.migrate import current, newest, upgrade
+from bot.errors import Outage
+from bot.home.listeners import Listeners as HomeListeners
+from bot.ids import NewId, new_id
+from bot.ledger.service import Audit, verify
+from bot.outbox.service import Outbox
+from bot.payments.gateway import Hint
+from bot.payments.stripe_gateway import StripeGateway
+from bot.purchases import store as purchases_store
+from bot.purchases.cards import Cards
+from bot.purchases.forms import Nonces
+from bot.purchases.listeners import Listeners as BuyListeners
+from bot.purchases.service import Purchases
+from bot.purchases.webhook import Webhook
+from bot.purchases.worker import PurchaseWorker
+from bot.settings import Settings
+from bot.slack import bolt
+from bot.slack.boundary import Boundary
+from bot.slack.client import SlackClient
+from bot.slack.socket import SocketMode
+from bot.text import Texts, texts_for
+from bot.web.build import build
+from bot.web.health import Health
+from bot.web.pages import ReturnPages
+from bot.web.server import Server
+from bot.web.slack_http import SlackDoor
+
+logger = logging.getLogger(__name__)
+
+_ASK_STRIPE_EVERY = 15.0  # seconds; a payment is credited within a minute though every webhook is lost
+_PROVE_EVERY = 300.0
+
+
+class Unusable(Exception):
+    """The settings or the database do not let the bot start. Says what to do about it."""
+
+
+class Bot:
+    """Everything of one process, wired. Use ``Bot.open``; inside of it the bot is at work."""
+
+    def __init__(self, settings: Settings, clock: Clock, new_id: NewId) -> None:
+        token = _secret(settings.slack_bot_token, "SLACK_BOT_TOKEN")
+        stripe_key = _secret(settings.stripe_api_key, "STRIPE_API_KEY")
+        signing_secrets = _several(settings.slack_signing_secret)
+        if not settings.slack_app_token and not signing_secrets:
+            raise Unusable("set SLACK_APP_TOKEN (Socket Mode) or SLACK_SIGNING_SECRET (HTTP): there is no way in")
+        self.settings = settings
+        self.database = Database(settings.database_url)
+        self.slack = SlackClient(token, settings.slack_api_url)
+        self.audit = Audit()
+        back = settings.public_url or "https://app.slack.com/client"
+        self.gateway = StripeGateway(
+            api_key=stripe_key,
+            api_url=settings.stripe_api_url,
+            webhook_secrets=_several(settings.stripe_webhook_secret),
+            done_url=f"{settings.public_url}/checkout/done" if settings.public_url else back,
+            cancelled_url=f"{settings.public_url}/checkout/cancelled" if settings.public_url else back,
+        )
+        self._clock = clock
+        self._crew = Crew(200)
+        self._workers = Crew(20)
+        self.clockwork = Clockwork()
+        self.directory = SlackDirectory(self.slack.profile, clock)
+        self.outbox = Outbox(self.database, self.slack, clock)
+        self.purchases = Purchases(
+            database=self.database,
+            directory=self.directory,
+            gateway=self.gateway,
+            announce=Cards(clock, settings.support_email),
+            nonces=Nonces(token.encode()),
+            clock=clock,
+            new_id=new_id,
+            frozen=lambda: not self.audit.ok,
+            nudge=self._nudge,
+        )
+        worker = PurchaseWorker(
+            database=self.database,
+            directory=self.directory,
+            gateway=self.gateway,
+            purchases=self.purchases,
+            clock=clock,
+            crew=self._workers,
+        )
+        self._purchase_worker = self.clockwork.every(1.0, "purchases", worker.work)
+        self._workers.idle_again = self._nudge
+        self.clockwork.every(_ASK_STRIPE_EVERY, "what happened at Stripe", worker.listen)
+        self.clockwork.every(_PROVE_EVERY, "proof of the books", self._prove)
+        self.app = bolt.build(token=token, api_url=settings.slack_api_url)
+        self._listen()
+        self._socket: SocketMode | None = None
+        self.health = self._health()
+        self.server = Server(self._routes(signing_secrets), settings.host, settings.port)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings, clock: Clock | None = None, new_id: NewId = new_id) -> AsyncIterator[Self]:
+        """Open every part, be at work, close every part. Raises ``Unusable``, ``AlreadyRunning``, ``CannotListen``."""
+        bot = cls(settings, clock or SystemClock(), new_id)
+        async with AsyncExitStack() as stack:
+            stack.enter_context(bot.database.only_process())
+            stack.push_async_callback(bot.database.dispose)
+            await bot._prepare_database()
+            await bot.slack.open()
+            stack.push_async_callback(bot.slack.close)
+            stack.push_async_callback(bot.gateway.aclose)
+            delivering = asyncio.create_task(bot.outbox.run(), name="outbox")
+            stack.push_async_callback(_end, delivering)
+            stack.push_async_callback(bot._workers.stop)
+            stack.push_async_callback(bot.clockwork.stop)
+            bot.clockwork.start()
+            bot.clockwork.nudge_all()
+            stack.push_async_callback(bot._crew.stop)
+            await bot.server.start()
+            stack.push_async_callback(bot.server.stop)
+            if settings.slack_app_token:
+                bot._socket = SocketMode(bot.app, settings.slack_app_token.get_secret_value())
+                await bot._socket.start()
+                stack.push_async_callback(bot._socket.stop)
+            logger.info("at work", extra={"url": bot.server.url, "socket_mode": bot._socket is not None})
+            yield bot
+
+    def texts_of(self, user_id: str) -> Texts:
+        """A person's language, as far as Slack has told."""
+        person = self.directory.remembered(user_id)
+        return texts_for(person.locale if person else None)
+
+    def _nudge(self) -> None:
+        self._purchase_worker.nudge()
+        self.outbox.nudge()
+
+    def _listen(self) -> None:
+        boundary = Boundary(self.texts_of, self._crew, self.settings.support_email)
+        BuyListeners(self.purchases, self.texts_of, self.settings.support_email).register(self.app, boundary)
+        HomeListeners(self.purchases, self.texts_of, self.settings.support_email).register(self.app, boundary)
+        bolt.acknowledge_the_rest(self.app)
+
+    def _routes(self, signing_secrets: Sequence[str]) -> Starlette:
+        pages = ReturnPages(self._came_back, texts_for)
+        routes = [*self.health.routes, *pages.routes, *Webhook(self.gateway, self.purchases).routes]
+        return build([*routes, *(SlackDoor(self.app, signing_secrets).routes if signing_secrets else [])])
+
+    async def _came_back(self, session_id: str) -> None:
+        await self.purchases.heed(Hint("return", "checkout.done", session_id=session_id))
+
+    async def _prepare_database(self) -> None:
+        if self.database.is_sqlite:
+            await upgrade(self.database)
+            await self.database.write(purchases_store.release_all)
+        elif await current(self.database) != newest():
+            raise Unusable("the database is not of this version: run credits-bot migrate")
+
+    # ── is it well? ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _prove(self) -> int:
+        """Prove the books. While they are wrong nothing is sold; what can be read stays readable."""
+        self.audit = await verify(self.database)
+        for problem in self.audit.problems:
+            logger.error("the books are wrong: %s", problem)
+        return 0
+
+    def _health(self) -> Health:
+        registry = CollectorRegistry()
+        gauges = {
+            "books_ok": lambda: float(self.audit.ok),
+            "ledger_entries": lambda: float(self.audit.entries),
+            "credits_held": lambda: self.audit.total.cents / 100,
+            "purchases_at_work": lambda: float(self._workers.busy),
+        }
+        for name, read in gauges.items():
+            Gauge(f"credits_bot_{name}", name.replace("_", " "), registry=registry).set_function(read)
+        health = Health(registry)
+        health.check("database", self._database_trouble)
+        health.check("slack", self._slack_trouble)
+        health.check("books", self._books_trouble)
+        return health
+
+    async def _database_trouble(self) -> str | None:
+        try:
+            await current(self.database)
+        except Outage as outage:
+            return outage.reason
+        return None
+
+    async def _slack_trouble(self) -> str | None:
+        return await self._socket.trouble() if self._socket else None
+
+    async def _books_trouble(self) -> str | None:
+        return self.audit.problems[0] if self.audit.problems else None
+
+
+def _secret(secret: SecretStr | None, name: str) -> str:
+    value = secret.get_secret_value().strip() if secret else ""
+    if not value:
+        raise Unusable(f"set {name}")
+    return value
+
+
+def _several(secret: SecretStr | None) -> list[str]:
+    """One secret, or two with a comma between while one is replaced by the other."""
+    return [each.strip() for each in secret.get_secret_value().split(",") if each.strip()] if secret else []
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,111 @@
+"""Jobs and workers. APScheduler is the alarm clock; what is due stands in the database, never in its memory.
+
+A worker does rounds of work for as long as there is some, and then waits for a nudge or for the next alarm. This is
+the boundary of everything that runs without a person waiting: an error in one round is logged, and the rounds go on.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+logger = logging.getLogger(__name__)
+
+Work = Callable[[], Awaitable[int]]
+
+
+class Worker:
+    """Repeats ``work`` until it says 0, then sleeps until nudged."""
+
+    def __init__(self, name: str, work: Work) -> None:
+        self.name = name
+        self._work = work
+        self._nudged = asyncio.Event()
+
+    def nudge(self) -> None:
+        """There may be something to do."""
+        self._nudged.set()
+
+    async def run(self) -> None:
+        while True:
+            self._nudged.clear()
+            try:
+                done = await self._work()
+            except Exception:  # the boundary: see the module
+                logger.exception("a round of %s failed", self.name)
+                done = 0
+            if not done:
+                await self._nudged.wait()
+
+
+class Crew:
+    """Up to ``hands`` pieces of work at the same time, so that a slow one holds up nobody."""
+
+    def __init__(self, hands: int) -> None:
+        self._hands = hands
+        self._at_work: set[asyncio.Task[None]] = set()
+        self.idle_again: Callable[[], None] = lambda: None
+
+    @property
+    def free(self) -> int:
+        return self._hands - len(self._at_work)
+
+    @property
+    def busy(self) -> int:
+        return len(self._at_work)
+
+    def start(self, piece: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(piece)
+        self._at_work.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._at_work.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("a piece of work failed: %s", error, exc_info=error)
+        self.idle_again()
+
+    async def stop(self) -> None:
+        await _cancel(self._at_work)
+
+
+class Clockwork:
+    """All workers of the process, each nudged at its own interval."""
+
+    def __init__(self) -> None:
+        self._scheduler = AsyncIOScheduler(
+            timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        )
+        self._workers: list[Worker] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def every(self, seconds: float, name: str, work: Work) -> Worker:
+        """Do ``work`` every so many seconds, and whenever the returned worker is nudged."""
+        worker = Worker(name, work)
+        self._workers.append(worker)
+        self._scheduler.add_job(worker.nudge, "interval", seconds=seconds, id=name)
+        return worker
+
+    def nudge_all(self) -> None:
+        """The clock was moved: everything may be due."""
+        for worker in self._workers:
+            worker.nudge()
+
+    def start(self) -> None:
+        self._scheduler.start()
+        self._tasks = [asyncio.create_task(worker.run(), name=worker.name) for worker in self._workers]
+
+    async def stop(self) -> None:
+        """Cancel the rounds. Whatever they were at is in the database and goes on after the next start."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+        await _cancel(self._tasks)
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    leaving = list(tasks)
+    for task in leaving:
+        task.cancel()
+    await asyncio.gather(*leaving, return_exceptions=True)

@@ -1,0 +1,160 @@
+"""Opening the database, and the one way to write to it.
+
+SQLite has a single writing connection and a read-only engine beside it; PostgreSQL has a pool. On SQLite two
+processes never write in the same moment: versions 3.7.0 to 3.51.2 can damage a file when they do
+(https://sqlite.org/wal.html#walresetbug), and a second bot on one file is refused by ``only_process``.
+"""
+
+import asyncio
+import random
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import AsyncFileLock, FileLock, Timeout
+from sqlalchemy import Engine, event, make_url
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from bot.errors import Outage
+
+T = TypeVar("T")
+
+_AGAIN = {"40001", "40P01"}  # serialization failure, deadlock: PostgreSQL asks for the whole transaction again
+_TRIES = 5
+
+
+class AlreadyRunning(Exception):
+    """Another bot holds this SQLite file."""
+
+
+class Database:
+    """Reading and writing. Reads see what was committed before they began."""
+
+    def __init__(self, url: str, *, pool: int = 10) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            self.file = Path(str(self.url.database)).absolute()
+            self._writer = _sqlite_engine(self.url.set(database=str(self.file)), begin="BEGIN IMMEDIATE", size=1)
+            self._reader = _sqlite_engine(self.url.set(database=str(self.file)), begin="BEGIN", size=pool)
+        else:
+            self._writer = _postgres_engine(str(self.url.render_as_string(hide_password=False)), size=pool)
+            self._reader = self._writer
+        # Re-entrant per task tree only; the single pooled connection already keeps this process's writers apart.
+        self._between_processes = (
+            AsyncFileLock(f"{self.file}.lock", mode=0o600, run_in_executor=False) if self.is_sqlite else None
+        )
+        self._one_writer = asyncio.Lock()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """One snapshot to read from. Raises ``Outage`` as ``write`` does."""
+        try:
+            async with self._reader.connect() as connection, connection.begin():
+                yield connection
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            raise Outage("database", str(error).partition("\n")[0]) from error
+
+    async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Run ``work`` in one writing transaction and commit; from its start again when PostgreSQL asked for that.
+
+        A cancelled call may have committed: every write is idempotent by a unique key. Raises ``Outage`` where the
+        database does not answer, or not in time.
+        """
+        for left in reversed(range(_TRIES)):
+            try:
+                async with self._alone(), self._writer.begin() as tx:
+                    return await work(tx)
+            except (OperationalError, InterfaceError, PoolTimeout) as error:
+                if not left or getattr(getattr(error, "orig", None), "sqlstate", None) not in _AGAIN:
+                    raise Outage("database", str(error).partition("\n")[0]) from error
+                await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - spreads the retries, keeps no secret
+        raise AssertionError("unreachable")
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        if self._between_processes is None:
+            yield
+            return
+        async with self._one_writer, self._between_processes:
+            yield
+
+    @contextmanager
+    def only_process(self) -> Iterator[None]:
+        """Hold the SQLite file for this bot alone. Raise ``AlreadyRunning`` when another one has it."""
+        lock = FileLock(f"{self.file}.run.lock", timeout=0, mode=0o600) if self.is_sqlite else nullcontext()
+        try:
+            with lock:
+                yield
+        except Timeout:
+            raise AlreadyRunning(str(self.file)) from None
+
+    async def dispose(self) -> None:
+        await self._writer.dispose()
+        if self._reader is not self._writer:
+            await self._reader.dispose()
+
+
+def _sqlite_engine(url: Any, *, begin: str, size: int) -> AsyncEngine:
+    engine = create_async_engine(
+        url, poolclass=AsyncAdaptedQueuePool, pool_size=size, max_overflow=0, pool_timeout=10, hide_parameters=True
+    )
+    event.listen(engine.sync_engine, "connect", _prepare_writer if begin == "BEGIN IMMEDIATE" else _prepare_reader)
+    _begin_with(engine.sync_engine, begin)
+    return engine
+
+
+def _prepare_writer(connection: Any, record: object) -> None:
+    connection.isolation_level = None  # sqlite3 must not begin transactions of its own
+    for pragma in (
+        "busy_timeout = 5000",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "mmap_size = 0",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _prepare_reader(connection: Any, record: object) -> None:
+    _prepare_writer(connection, record)
+    connection.execute("PRAGMA query_only = ON")
+
+
+def _begin_with(engine: Engine, begin: str) -> None:
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+
+def _postgres_engine(url: str, *, size: int) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": 5,
+            "tcp_user_timeout": 10_000,
+            "options": "-c statement_timeout=15000 -c idle_in_transaction_session_timeout=30000",
+        },
+    )
+
+
+def sqlite_version() -> str:
+    """The SQLite that Python was built with."""
+    return sqlite3.sqlite_version
+
+
+def must(found: T | None) -> T:
+    """What the database's own constraints promise to be there."""
+    assert found is not None
+    return found

@@ -1,0 +1,53 @@
+"""Brings the database to the newest shape: all of it in one transaction, or nothing."""
+
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.db.engine import Database
+from bot.faultpoint import faultpoint
+
+_SCRIPTS: Final = Path(__file__).parent / "migrations"
+_LOCK: Final = 0x63726564  # names our migrations among PostgreSQL's advisory locks
+
+
+def newest() -> str:
+    """The revision that this program needs."""
+    head = ScriptDirectory(str(_SCRIPTS)).get_current_head()
+    assert head is not None
+    return head
+
+
+async def current(database: Database) -> str | None:
+    """The revision that the database has; None for an empty one."""
+    async with database.read() as tx:
+        return await tx.run_sync(lambda connection: MigrationContext.configure(connection).get_current_revision())
+
+
+async def upgrade(database: Database) -> None:
+    """Bring the database to ``newest``. Any number of processes may try at once: they wait for each other."""
+    if database.is_sqlite:
+        database.file.touch(mode=0o600)
+    faultpoint("G0")
+    await database.write(_upgrade)
+    faultpoint("G2")
+
+
+async def _upgrade(tx: AsyncConnection) -> None:
+    if tx.dialect.name == "postgresql":
+        await tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    await tx.run_sync(_run)
+    faultpoint("G1")
+
+
+def _run(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,56 @@
+"""The examination: everything is looked at, at the same time where it can be, and one broken check hides no other."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Mapping
+
+from bot.doctor import services, storage
+from bot.doctor.patient import Patient
+from bot.doctor.report import Finding, Report, blocking
+from bot.slack.client import Identity
+
+logger = logging.getLogger(__name__)
+
+
+async def examine(patient: Patient) -> Report:
+    """Look at everything and change nothing. Takes ten seconds at most, and the time to read the ledger."""
+    settings = patient.settings
+    slack, identity = await services.bot_token(settings, patient.slack)
+    looked = await _each(
+        {
+            "slack_app_token": services.app_token(settings, patient.socket),
+            "stripe_key": services.stripe_key(settings, patient.stripe),
+            "clock_slack": services.clock("Slack", f"{settings.slack_api_url}api.test", patient.machine),
+            "clock_stripe": services.clock("Stripe", f"{settings.stripe_api_url}/v1/balance", patient.machine),
+            "database": _storage(patient, identity),
+        }
+    )
+    return Report([*slack, *services.http_door(settings), *services.webhook(settings), *looked])
+
+
+async def _storage(patient: Patient, identity: Identity | None) -> list[Finding]:
+    findings, usable = await storage.place(patient.database)
+    if not usable:
+        return findings
+    content = {
+        "ledger": storage.books(patient.database, patient.settings.support_email),
+        "accounts": storage.customers(patient.database, identity),
+        "outbox": storage.messages(patient.database, patient.clock.now()),
+        "purchases": storage.purchases(patient.stuck),
+    }
+    return [*findings, *await _each(content)]
+
+
+async def _each(checks: Mapping[str, Awaitable[list[Finding]]]) -> list[Finding]:
+    """Run the checks at the same time; a check that fails is a finding itself."""
+    answers = await asyncio.gather(*checks.values(), return_exceptions=True)
+    findings: list[Finding] = []
+    for name, answer in zip(checks, answers, strict=True):
+        findings += [_broken(name, answer)] if isinstance(answer, BaseException) else answer
+    return findings
+
+
+def _broken(name: str, error: BaseException) -> Finding:
+    logger.error("the check of %s failed", name, exc_info=error)
+    found = f"the check itself failed: {type(error).__name__}"
+    return blocking(name, found, "the bot has a bug, or somebody changed the database by hand", "see the log")

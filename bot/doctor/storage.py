@@ -1,0 +1,149 @@
+"""The database, as the doctor sees it: the place itself, then what is in it."""
+
+import asyncio
+import os
+import shutil
+import sqlite3
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.accounts import store as accounts
+from bot.accounts.model import Workspace
+from bot.db import migrate
+from bot.db.engine import Database, sqlite_version
+from bot.doctor.patient import Stuck
+from bot.doctor.report import Finding, blocking, count, ok, skipped, some, warning
+from bot.ledger import service as ledger
+from bot.logs import redact
+from bot.outbox import store as outbox
+from bot.slack.client import Identity
+
+PATIENCE_SECONDS: Final = 5.0
+_LATE: Final = timedelta(minutes=10)
+_DISK_LOW: Final = 1_000_000_000
+_DISK_FULL: Final = 100_000_000
+_LAST_FLAWED: Final = (3, 51, 2)  # see bot.db.engine
+_UNHEARD: Final = "people do not hear what became of their purchases"
+
+
+async def place(database: Database) -> tuple[list[Finding], bool]:
+    """The database itself, and whether its content can be looked at."""
+    if database.is_sqlite and not database.file.exists():
+        found = f"{database.file} does not exist yet"
+        missing = warning("database", found, "accounts live in it", "credits-bot migrate (credits-bot run does it too)")
+        return [missing, *_unseen()], False
+    if fault := await _unreachable(database):
+        return [fault, *_unseen()], False
+    findings = [ok("database", database.url.render_as_string(hide_password=True))]
+    if database.is_sqlite:
+        findings += [_modes(database), _disk(database), _version()]
+    has, needs = await migrate.current(database), migrate.newest()
+    if has != needs:
+        found = f"at {has or 'nothing'}, this program needs {needs}"
+        finding = warning if database.is_sqlite else blocking  # on SQLite credits-bot run migrates by itself
+        behind = finding("schema", found, "code and tables do not fit", "credits-bot migrate")
+        return [*findings, behind, *_unseen()], False
+    return [*findings, ok("schema", f"the newest ({has})")], True
+
+
+async def books(database: Database, support: str) -> list[Finding]:
+    """Whether the ledger proves what is owed to whom."""
+    audit = await ledger.verify(database)
+    if audit.ok:
+        held = f"{audit.total.exact} credits in {count(audit.accounts, 'account')}"
+        return [ok("ledger", f"{count(audit.entries, 'entry', 'entries')} add up: {held}")]
+    why = "the books do not prove what is owed to whom"
+    mend = f"stop the bot, keep a copy of the database, send {support} what credits-bot ledger verify --json prints"
+    return [blocking("ledger", some(audit.problems), why, mend)]
+
+
+async def customers(database: Database, identity: Identity | None) -> list[Finding]:
+    """Whether anybody could buy, above all in the workspace that the bot is in."""
+    team = identity.team_id if identity else "T…"
+    mend = f"credits-bot accounts add acme --name 'Acme Labs' --plan essential --team {team} --owner U…"
+    async with database.read() as tx:
+        known = await accounts.every(tx)
+    if not known:
+        return [warning("accounts", "none yet", "nobody can buy", mend)]
+    if identity and Workspace(identity.enterprise_id, identity.team_id) not in {one.workspace for one in known}:
+        found = f"{len(known)}, but none for {identity.team or 'the workspace of the bot'} ({team})"
+        return [warning("accounts", found, "nobody there can buy", mend)]
+    return [ok("accounts", str(len(known)))]
+
+
+async def messages(database: Database, now: datetime) -> list[Finding]:
+    """Whether Slack shows what it ought to."""
+    async with database.read() as tx:
+        dead, waiting = await outbox.dead(tx), await outbox.waiting(tx)
+    if dead:
+        found = f"given up: {some([f'{one.key} to {one.place} ({one.reason})' for one in dead])}"
+        mend = "invite the bot to the channel or give the account another one; for a refused token see above"
+        return [warning("outbox", found, _UNHEARD, mend)]
+    waits = f"{count(waiting.count, 'message')} waiting"
+    if waiting.oldest and now - waiting.oldest > _LATE:
+        found = f"{waits}, the oldest since {waiting.oldest:%Y-%m-%d %H:%M} UTC"
+        mend = "start the bot; if it runs, its log says why Slack takes nothing"
+        return [warning("outbox", found, _UNHEARD, mend)]
+    return [ok("outbox", waits)]
+
+
+async def purchases(ask: Callable[[], Awaitable[Stuck]]) -> list[Finding]:
+    """Whether any purchase needs a person."""
+    stuck = await ask()
+    findings = []
+    look = "look for its id in the search of Stripe's dashboard"
+    if stuck.quarantined:
+        found = f"paid, but not what was asked: {some(stuck.quarantined)}"
+        findings.append(warning("purchases", found, "somebody paid and has no credits", f"{look}, and refund it there"))
+    if stuck.unknown:
+        found = f"unknown for a day: {some(stuck.unknown)}"
+        why = "nobody can say whether these were paid"
+        findings.append(warning("purchases", found, why, f"{look}, then credits-bot reconcile"))
+    return findings or [ok("purchases", "none is stuck")]
+
+
+async def _unreachable(database: Database) -> Finding | None:
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS), database.read() as tx:
+            await tx.execute(text("SELECT 1"))
+    except TimeoutError:
+        found = f"no answer within {PATIENCE_SECONDS:.0f} seconds"
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        found = redact(str(getattr(error, "orig", None) or error)).partition("\n")[0]
+    else:
+        return None
+    mend = "check DATABASE_URL, that the place exists, and that this user may read and write there"
+    return blocking("database", found, "nothing can be stored, so nothing is sold", mend)
+
+
+def _modes(database: Database) -> Finding:
+    files = [database.file.with_name(database.file.name + end) for end in ("", "-wal", "-shm")]
+    shared = [str(file) for file in files if os.name == "posix" and file.exists() and file.stat().st_mode & 0o077]
+    if shared:
+        why = "it says who bought what"
+        return warning("database_file", "other users of this machine may read it", why, f"chmod 600 {' '.join(shared)}")
+    return ok("database_file", "nobody else may read it")
+
+
+def _disk(database: Database) -> Finding:
+    free = shutil.disk_usage(database.file.parent).free
+    found = f"{free / 1e9:.1f} GB free"
+    if free >= _DISK_LOW:
+        return ok("disk", found)
+    finding = blocking if free < _DISK_FULL else warning
+    return finding("disk", found, "on a full disk nothing is sold", f"make room at {database.file.parent}")
+
+
+def _version() -> Finding:
+    version = sqlite_version()
+    flawed = tuple(map(int, version.split("."))) <= _LAST_FLAWED
+    note = "; two processes that write at once can damage its file, so the bot lets in one" if flawed else ""
+    return ok("sqlite", f"version {version}{note}")
+
+
+def _unseen() -> list[Finding]:
+    return [skipped(name, "see the database") for name in ("ledger", "accounts", "outbox", "purchases")]

@@ -1,0 +1,44 @@
+"""Builds the Home tab from the database whenever somebody opens it."""
+
+from collections.abc import Callable
+
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.kwargs_injection.async_args import AsyncArgs
+
+from bot.accounts.model import Workspace, may_buy
+from bot.errors import Refusal
+from bot.home.views import home
+from bot.purchases.service import Purchases
+from bot.slack.boundary import Boundary
+from bot.slack.payloads import sender
+from bot.text import Texts
+
+_SHOWN = 5
+
+
+class Listeners:
+    """The front door of App Home."""
+
+    def __init__(self, purchases: Purchases, texts_of: Callable[[str], Texts], support_email: str) -> None:
+        self._purchases = purchases
+        self._texts_of = texts_of
+        self._support = support_email
+
+    def register(self, app: AsyncApp, boundary: Boundary) -> None:
+        app.event("app_home_opened")(boundary.later(self.opened))
+
+    async def opened(self, args: AsyncArgs) -> None:
+        if args.body["event"].get("tab", "home") != "home":
+            return
+        who = sender(args.body)
+        workspace = Workspace(who.enterprise_id, who.team_id)
+        person = await self._purchases.person(workspace, who.user_id)
+        account, balance = await self._purchases.account_and_balance(workspace)
+        latest = await self._purchases.newest(account.id, _SHOWN) if account else ()
+        try:
+            may_buy(account, who.user_id, person)
+            refusal = None
+        except Refusal as refused:
+            refusal = refused
+        view = home(self._texts_of(who.user_id), account, balance, latest, refusal, self._support)
+        await args.client.views_publish(user_id=who.user_id, view=view)

@@ -1,0 +1,58 @@
+"""The Home tab, from facts."""
+
+from collections.abc import Sequence
+
+from slack_sdk.models.blocks import (
+    ActionsBlock,
+    Block,
+    ButtonElement,
+    ContextBlock,
+    DividerBlock,
+    HeaderBlock,
+    MarkdownTextObject,
+    SectionBlock,
+)
+from slack_sdk.models.views import View
+
+from bot.accounts.model import Account
+from bot.errors import Refusal
+from bot.money import Credits
+from bot.purchases.model import Purchase
+from bot.slack import mrkdwn, names
+from bot.text import Texts
+
+
+def home(
+    texts: Texts,
+    account: Account | None,
+    balance: Credits,
+    latest: Sequence[Purchase],
+    refusal: Refusal | None,
+    support: str,
+) -> View:
+    """The tab of somebody who may buy, or who is told why not and what to do next."""
+    blocks: list[Block] = [HeaderBlock(text=texts("app.name"))]
+    if account is not None:
+        blocks.append(SectionBlock(text=texts("home.balance", account=mrkdwn.escape(account.name), balance=balance)))
+    if refusal is None:
+        button = ButtonElement(text=texts("home.buy"), action_id=names.OPEN_BUY_FORM, style="primary")
+        blocks.append(ActionsBlock(elements=[button]))
+    else:
+        facts = {name: mrkdwn.fact(value) for name, value in refusal.facts.items()}
+        blocks.append(SectionBlock(text=texts(refusal.key, support=support, **facts)))
+    if account is not None:
+        blocks += [DividerBlock(), SectionBlock(text=f"*{texts('home.latest')}*")]
+        blocks += [SectionBlock(text=_line(texts, each)) for each in latest] or [SectionBlock(text=texts("home.none"))]
+    blocks.append(ContextBlock(elements=[MarkdownTextObject(text=texts("home.trouble", support=support))]))
+    return View(type="home", blocks=blocks)
+
+
+def _line(texts: Texts, purchase: Purchase) -> str:
+    said = texts(
+        "home.line",
+        when=mrkdwn.moment(purchase.created_at),
+        amount=purchase.amount,
+        buyer=mrkdwn.mention(purchase.buyer_id),
+        state=texts(f"state.{purchase.status}"),
+    )
+    return f"{said} · <{purchase.receipt_url}|{texts('card.receipt_button')}>" if purchase.receipt_url else said

@@ -1,0 +1,42 @@
+"""The tables of the ledger. Triggers of the migration refuse every change to entries and postings."""
+
+from sqlalchemy import Column, Index, Table, Text
+
+from bot.db.columns import Instant, Json, Whole, metadata
+
+balances = Table(
+    "ledger_balances",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("nano", Whole, nullable=False),
+    Column("seq", Whole, nullable=False),  # of the newest entry
+    Column("hash", Text, nullable=False),  # of the newest entry: the head of the account's chain
+    sqlite_strict=True,
+)
+
+entries = Table(
+    "ledger_entries",
+    metadata,
+    Column("seq", Whole, primary_key=True, autoincrement=True),
+    Column("cause", Text, nullable=False, unique=True),
+    Column("account_id", Text, nullable=False),
+    Column("happened_at", Instant, nullable=False),
+    Column("booked_at", Instant, nullable=False),
+    Column("facts", Json, nullable=False),
+    Column("hash", Text, nullable=False),
+    Index("ix_ledger_entries_account", "account_id", "seq"),
+    sqlite_strict=True,
+    sqlite_autoincrement=True,
+)
+
+# No foreign key to entries: verify proves the same, and this is the table that grows.
+postings = Table(
+    "ledger_postings",
+    metadata,
+    Column("seq", Whole, primary_key=True, autoincrement=False),
+    Column("book", Text, primary_key=True),
+    Column("nano", Whole, nullable=False),
+    Index("ix_ledger_postings_book", "book", "seq"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,214 @@
+"""The outbox in the database. The caller owns the transaction.
+
+Whatever follows a claim names the lease it was made under, and does nothing when that lease is somebody else's by now.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, null, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.outbox.model import LEASE, LONGEST_WAIT, TOKEN_REFUSED, Message, Owed, User
+from bot.outbox.tables import outbox
+
+_row = outbox.c
+_place = func.coalesce(_row.user_id, _row.channel)
+_pending = and_(_row.version > _row.delivered, _row.dead.is_(None))
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A message that cannot be delivered; ``reason`` is Slack's error code."""
+
+    key: str
+    place: str
+    reason: str
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many messages Slack does not show as they ought to be, and since when the oldest of them waits."""
+
+    count: int
+    oldest: datetime | None
+
+
+async def owe(tx: AsyncConnection, message: Message, at: datetime) -> None:
+    """Let the message look like this from now on. The same content again changes nothing.
+
+    What was buried stays so, unless the message now goes somewhere else; there it is posted anew.
+    """
+    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
+    user = message.to.id if isinstance(message.to, User) else None
+    new = dialect.insert(outbox).values(
+        key=message.key,
+        user_id=user,
+        channel=None if user else message.to.id,
+        text=message.text,
+        blocks=message.blocks,
+        version=1,
+        delivered=0,
+        due_at=at,
+        attempts=0,
+        created_at=at,
+        updated_at=at,
+    )
+    moved = or_(
+        _row.user_id.is_distinct_from(new.excluded.user_id),
+        and_(new.excluded.user_id.is_(None), _row.channel.is_distinct_from(new.excluded.channel)),
+    )
+    of_a_place = (_row.ts, _row.posting_since, _row.lease_until, _row.dead)
+    await tx.execute(
+        new.on_conflict_do_update(
+            index_elements=[_row.key],
+            set_={
+                "user_id": new.excluded.user_id,
+                "channel": case((moved, new.excluded.channel), else_=_row.channel),
+                **{column.name: case((moved, null()), else_=column) for column in of_a_place},
+                "text": new.excluded.text,
+                "blocks": new.excluded.blocks,
+                "version": _row.version + 1,
+                "due_at": new.excluded.due_at,
+                "updated_at": new.excluded.updated_at,
+            },
+            where=or_(moved, _row.text != new.excluded.text, _row.blocks != new.excluded.blocks),
+        )
+    )
+
+
+def due_query(now: datetime, *, besides: Collection[str], limit: int) -> Select[str]:
+    """Users and channels that something is due for, those that wait longest first."""
+    return (
+        select(_place)
+        .where(_due(now), _place.not_in(besides))
+        .group_by(_place)
+        .order_by(func.min(_row.due_at))
+        .limit(limit)
+    )
+
+
+async def places_due(tx: AsyncConnection, now: datetime, *, besides: Collection[str], limit: int) -> Sequence[str]:
+    """What ``due_query`` finds."""
+    return list((await tx.execute(due_query(now, besides=besides, limit=limit))).scalars())
+
+
+async def claim(tx: AsyncConnection, place: str, now: datetime) -> Owed | None:
+    """Take the row of this place that is due longest, for the time of a lease."""
+    first = (
+        select(_row.key)
+        .where(_due(now), _place == place)
+        .order_by(_row.due_at, _row.created_at, _row.key)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    taken = await tx.execute(
+        update(outbox)
+        .where(_row.key == first)
+        .values(lease_until=now + LEASE)
+        .returning(
+            _row.key,
+            _row.user_id,
+            _row.channel,
+            _row.ts,
+            _row.text,
+            _row.blocks,
+            _row.version,
+            _row.posting_since,
+            _row.attempts,
+            _row.lease_until,
+        )
+    )
+    row = taken.one_or_none()
+    return None if row is None else Owed(*row)
+
+
+async def posting(tx: AsyncConnection, owed: Owed, channel: str, at: datetime) -> bool:
+    """Write down that a post is about to leave. False when the lease is lost, and it must not."""
+    since = owed.posting_since or at  # an earlier post may still turn up
+    return await _change(tx, owed, channel=channel, ts=None, posting_since=since)
+
+
+async def unposted(tx: AsyncConnection, owed: Owed) -> bool:
+    """The post came to nothing, for certain."""
+    return await _change(tx, owed, posting_since=None)
+
+
+async def posted(tx: AsyncConnection, owed: Owed, channel: str, ts: str) -> bool:
+    """The message exists, with some content or other."""
+    return await _change(tx, owed, channel=channel, ts=ts, posting_since=None)
+
+
+async def delivered(tx: AsyncConnection, owed: Owed, channel: str, ts: str) -> bool:
+    """Slack shows what was claimed. If the lease was lost, somebody may have shown something newer: once more."""
+    if await _change(
+        tx,
+        owed,
+        channel=channel,
+        ts=ts,
+        posting_since=None,
+        delivered=owed.version,
+        attempts=0,
+        lease_until=None,
+    ):
+        return True
+    await tx.execute(update(outbox).where(_row.key == owed.key).values(version=_row.version + 1))
+    return False
+
+
+async def put_off(tx: AsyncConnection, owed: Owed, until: datetime) -> bool:
+    """It did not work; try again then."""
+    return await _change(tx, owed, due_at=until, attempts=_row.attempts + 1, lease_until=None)
+
+
+async def bury(tx: AsyncConnection, owed: Owed, reason: str, at: datetime) -> bool:
+    """It will never work."""
+    return await _change(tx, owed, dead=reason, updated_at=at, lease_until=None)
+
+
+async def release_leases(tx: AsyncConnection) -> None:
+    """Take back all leases. Only where no other process can hold one."""
+    await tx.execute(update(outbox).where(_row.lease_until.is_not(None)).values(lease_until=None))
+
+
+async def revive(tx: AsyncConnection, at: datetime) -> int:
+    """Try again what was buried because the bot itself was not let in. Returns how many."""
+    revived = await tx.execute(
+        update(outbox).where(_row.dead.in_(TOKEN_REFUSED)).values(dead=None, attempts=0, due_at=at)
+    )
+    return revived.rowcount
+
+
+async def dead(tx: AsyncConnection) -> Sequence[Dead]:
+    """What was given up and is still owed, newest first."""
+    rows = await tx.execute(
+        select(_row.key, _place, _row.dead, _row.updated_at)
+        .where(_row.dead.is_not(None), _row.version > _row.delivered)
+        .order_by(_row.updated_at.desc(), _row.key)
+    )
+    return [Dead(*row) for row in rows]
+
+
+async def waiting(tx: AsyncConnection) -> Waiting:
+    counted = (await tx.execute(select(func.count(), func.min(_row.updated_at)).where(_pending))).one()
+    return Waiting(*counted)
+
+
+def _due(now: datetime) -> ColumnElement[bool]:
+    """Owed, its time has come, and nobody is at it. A time too far ahead was set before the clock was set back."""
+    return and_(
+        _pending,
+        or_(_row.due_at <= now, _row.due_at > now + LONGEST_WAIT),
+        or_(_row.lease_until.is_(None), _row.lease_until <= now, _row.lease_until > now + LEASE),
+    )
+
+
+async def _change(tx: AsyncConnection, owed: Owed, **values: object) -> bool:
+    changed = await tx.execute(
+        update(outbox).where(_row.key == owed.key, _row.lease_until == owed.lease_until).values(**values)
+    )
+    return changed.rowcount == 1

@@ -1,0 +1,1 @@
+"""A purchase, from the first click to the settled card."""

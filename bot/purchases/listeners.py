@@ -1,0 +1,181 @@
+"""What people do in Slack to buy: type the command, press a button, submit the form. Reads, asks the service, shows."""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.kwargs_injection.async_args import AsyncArgs
+from slack_sdk.errors import SlackApiError
+from slack_sdk.models.views import View
+
+from bot.accounts.model import Workspace
+from bot.errors import Outage, Refusal
+from bot.faultpoint import faultpoint
+from bot.money import AmbiguousAmount, UnreadableAmount, Usd
+from bot.purchases.model import JustBought, PayWith, check_amount
+from bot.purchases.service import Purchases, Submission
+from bot.purchases.views import LONGEST_AMOUNT, QUICK, Form, again_form, buy_form, stands, wants_page
+from bot.slack import mrkdwn, names
+from bot.slack.boundary import Boundary, notice
+from bot.slack.payloads import sender
+from bot.text import Texts
+
+_STORED_WITHIN = 2.2  # seconds: Slack gives a form three, and the person hears the truth either way
+_HELP = frozenset({"help", "?", "hjælp"})
+
+
+class UnknownWord(Refusal):
+    """The text after the command is neither an amount nor a word we know."""
+
+    key = "command.unknown"
+
+
+class Listeners:
+    """The front door of buying."""
+
+    def __init__(self, purchases: Purchases, texts_of: Callable[[str], Texts], support_email: str) -> None:
+        self._purchases = purchases
+        self._texts_of = texts_of
+        self._support = support_email
+
+    def register(self, app: AsyncApp, boundary: Boundary) -> None:
+        app.command(names.BUY_COMMAND)(boundary.later(self.command))
+        app.shortcut(names.BUY_SHORTCUT)(boundary.later(self.open_form))
+        app.action(names.OPEN_BUY_FORM)(boundary.later(self.open_form))
+        app.action(re.compile(f"{names.QUICK_AMOUNT}_[0-9]+"))(boundary.later(self.fill_in))
+        app.action(names.CANCEL_PURCHASE)(boundary.later(self.cancel))
+        app.view(names.BUY_FORM)(boundary.now(self.submit))
+        app.view(names.BUY_AGAIN_FORM)(boundary.now(self.submit))
+
+    async def command(self, args: AsyncArgs) -> None:
+        """``/buy-credits``, ``/buy-credits 250``, ``/buy-credits help``."""
+        faultpoint("K1")
+        typed = " ".join((args.body.get("text") or "").split())
+        if typed.lower() in _HELP:
+            texts = self._texts_of(sender(args.body).user_id)
+            said = texts("command.help", support=self._support, example=texts.write_amount(QUICK[-1]), **texts.limits)
+            await args.respond(text=said, response_type="ephemeral")
+        elif typed and not any(character.isdigit() for character in typed):
+            raise UnknownWord(typed=typed[:50])
+        else:
+            await self._open(args, typed)
+
+    async def open_form(self, args: AsyncArgs) -> None:
+        """The shortcut, or a button; a button may carry an amount in cents."""
+        cents = (args.body.get("actions") or [{}])[0].get("value") or ""
+        await self._open(args, Usd(int(cents)) if cents.isdecimal() else "")
+
+    async def _open(self, args: AsyncArgs, wanted: Usd | str) -> None:
+        """Show the form with what is known at once; the saved card follows when Stripe has answered."""
+        who = sender(args.body)
+        offer = await self._purchases.offer(Workspace(who.enterprise_id, who.team_id), who.user_id)
+        texts = self._texts_of(who.user_id)
+        amount, remark = _wanted(texts, wanted)
+        asking = offer.account.customer is not None
+        form = Form(offer.nonce, PayWith.EITHER if asking else PayWith.CHECKOUT)
+        show = partial(buy_form, texts, offer.account, offer.balance, amount=amount, remark=remark)
+        opened = await args.client.views_open(trigger_id=args.body["trigger_id"], view=show(form, asking=asking))
+        faultpoint("K2")
+        if asking:
+            pay_with, card = await self._purchases.card(offer.account)
+            await _update(args, opened["view"], show(Form(offer.nonce, pay_with, card)))
+
+    async def fill_in(self, args: AsyncArgs) -> None:
+        """A quick amount was pressed: put it into the field."""
+        who = sender(args.body)
+        offer = await self._purchases.offer(Workspace(who.enterprise_id, who.team_id), who.user_id)
+        form = Form.loads(args.body["view"]["private_metadata"])
+        if form.pay_with is PayWith.EITHER:
+            pay_with, card = await self._purchases.card(offer.account)
+            form = replace(form, pay_with=pay_with, card=card)
+        texts = self._texts_of(who.user_id)
+        view = buy_form(texts, offer.account, offer.balance, form, amount=Usd(int(args.body["actions"][0]["value"])))
+        await _update(args, args.body["view"], view)
+
+    async def submit(self, args: AsyncArgs) -> None:
+        """Buy: everything is checked and written down before Slack hears that it was."""
+        who = sender(args.body)
+        texts = self._texts_of(who.user_id)
+        form, typed = _read(args.body["view"])
+        try:
+            amount = form.amount or texts.read_amount(typed)
+            submission = Submission(
+                signed_nonce=form.nonce,
+                workspace=Workspace(who.enterprise_id, who.team_id),
+                user_id=who.user_id,
+                amount=amount,
+                pay_with=form.pay_with,
+                card=form.card,
+                again=form.amount is not None,
+            )
+            async with asyncio.timeout(_STORED_WITHIN):
+                purchase, _ = await self._purchases.buy(submission)
+        except (AmbiguousAmount, UnreadableAmount) as unread:
+            await _refuse_amount(args, texts, _unread(texts, unread, typed))
+        except (Outage, TimeoutError):
+            await _refuse_amount(args, texts, texts("buy.busy"))
+        except JustBought as just:
+            asked = again_form(texts, replace(form, amount=amount), amount, seconds=just.seconds, buyer=just.buyer)
+            await args.ack(response_action="update", view=asked)
+        else:
+            await args.ack(response_action="update", view=stands(texts, purchase))
+
+    async def cancel(self, args: AsyncArgs) -> None:
+        """Give up a purchase that waits on Stripe's page. Its card tells how that went."""
+        who = sender(args.body)
+        purchase_id = args.body["actions"][0]["value"]
+        workspace = Workspace(who.enterprise_id, who.team_id)
+        await self._purchases.cancel(workspace, who.user_id, purchase_id)
+
+
+def _wanted(texts: Texts, wanted: Usd | str) -> tuple[Usd | str | None, str | None]:
+    """What to fill in, and what to remark about it, for an amount that came with the command."""
+    try:
+        amount = texts.read_amount(wanted) if isinstance(wanted, str) and wanted else wanted
+        if isinstance(amount, Usd):
+            check_amount(amount)
+    except (AmbiguousAmount, UnreadableAmount) as unread:
+        return str(wanted)[:LONGEST_AMOUNT], _unread(texts, unread, str(wanted))
+    except Refusal as refusal:
+        return amount, texts(refusal.key, **refusal.facts)
+    return amount or None, None
+
+
+def _unread(texts: Texts, unread: AmbiguousAmount | UnreadableAmount, typed: str) -> str:
+    shown = mrkdwn.escape(typed[:LONGEST_AMOUNT])
+    if isinstance(unread, UnreadableAmount):
+        return texts("amount.unreadable", typed=shown, example=texts.write_amount(Usd(123450)))
+    much, little = unread.readings
+    ways = {"write_much": texts.write_amount(much), "write_little": texts.write_amount(little)}
+    return texts("amount.ambiguous", typed=shown, much=much, little=little, **ways)
+
+
+def _read(view: Mapping[str, Any]) -> tuple[Form, str]:
+    """The form and the typed amount, as submitted: the way to pay is the one that was chosen in it."""
+    form = Form.loads(view["private_metadata"])
+    inputs = {name: value for block in view["state"]["values"].values() for name, value in block.items()}
+    if form.card and wants_page((inputs.get(names.PAY_WITH) or {}).get("selected_option")):
+        form = replace(form, pay_with=PayWith.CHECKOUT, card=None)
+    return form, (inputs.get(names.AMOUNT) or {}).get("value") or ""
+
+
+async def _refuse_amount(args: AsyncArgs, texts: Texts, sentence: str) -> None:
+    """Say it at the amount, and keep the form open with everything in it."""
+    amounts = [block["block_id"] for block in args.body["view"]["blocks"] if block["block_id"].startswith("amount_")]
+    if amounts:
+        await args.ack(response_action="errors", errors={amounts[0]: sentence})
+    else:
+        await args.ack(response_action="push", view=notice(texts, sentence))
+
+
+async def _update(args: AsyncArgs, shown: Mapping[str, Any], view: View) -> None:
+    """Show the form anew, unless it was closed or has changed since: then nothing needs to be said."""
+    try:
+        await args.client.views_update(view_id=shown["id"], hash=shown["hash"], view=view)
+    except SlackApiError as error:
+        if error.response["error"] not in ("not_found", "hash_conflict", "view_not_found"):
+            raise

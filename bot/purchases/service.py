@@ -1,0 +1,326 @@
+"""What people and Stripe ask of purchases: look, buy, cancel, settle. Each is safe to repeat."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Protocol, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.accounts import store as accounts
+from bot.accounts.directory import Directory
+from bot.accounts.model import Account, Person, Workspace, may_buy
+from bot.clock import Clock
+from bot.db.engine import Database, must
+from bot.errors import Outage
+from bot.faultpoint import faultpoint
+from bot.ids import NewId
+from bot.ledger import store as ledger
+from bot.ledger.model import Book, Booked, transfer
+from bot.money import Credits, Usd
+from bot.payments.gateway import Card, Hint, Outcome, Paid, PaymentGateway, Reversal
+from bot.purchases import store
+from bot.purchases.forms import Nonces
+from bot.purchases.model import (
+    ASK_AGAIN_WITHIN,
+    CREDITED,
+    LIVE,
+    Frozen,
+    JustBought,
+    PayWith,
+    Purchase,
+    Status,
+    after_reversals,
+    check_amount,
+    verdict,
+)
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+_KNOWN_FOR = timedelta(minutes=5)  # how long Slack's word on a person is good enough to open a form
+_PATIENCE = 1.0  # seconds that a waiting person gives Slack or Stripe
+
+
+class Announcer(Protocol):
+    """Tells people how a purchase stands, in the transaction that made it so."""
+
+    async def __call__(self, tx: AsyncConnection, purchase: Purchase, account: Account) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a form needs to know: who may buy, for what account, and what it has."""
+
+    account: Account
+    person: Person | None
+    balance: Credits
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a submitted form says."""
+
+    signed_nonce: str
+    workspace: Workspace
+    user_id: str
+    amount: Usd
+    pay_with: PayWith
+    card: Card | None = None
+    again: bool = False  # "yes, I want to buy the same once more"
+
+
+class Purchases:
+    """The use cases of buying."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        directory: Directory,
+        gateway: PaymentGateway,
+        announce: Announcer,
+        nonces: Nonces,
+        clock: Clock,
+        new_id: NewId,
+        frozen: Callable[[], bool],
+        nudge: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._directory = directory
+        self._gateway = gateway
+        self._announce = announce
+        self._nonces = nonces
+        self._clock = clock
+        self._new_id = new_id
+        self._frozen = frozen
+        self.nudge = nudge
+
+    # ── looking ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def offer(self, workspace: Workspace, user_id: str) -> Offer:
+        """Everything a form needs that is known at once. Raise the reason why this person may not buy."""
+        person, (account, balance) = await asyncio.gather(
+            self.person(workspace, user_id), self.account_and_balance(workspace)
+        )
+        nonce = self._nonces.make(workspace, user_id, self._clock.now())
+        return Offer(may_buy(account, user_id, person), person, balance, nonce)
+
+    async def person(self, workspace: Workspace, user_id: str) -> Person | None:
+        """Who this is, or None when Slack does not say quickly: the charge asks again, and insists."""
+        return await self._soon(self._directory.person(workspace, user_id, at_most_old=_KNOWN_FOR))
+
+    async def card(self, account: Account) -> tuple[PayWith, Card | None]:
+        """How a purchase of this account would be paid."""
+        if account.customer is None:
+            return PayWith.CHECKOUT, None
+        try:
+            async with asyncio.timeout(2 * _PATIENCE):
+                card = await self._gateway.saved_card(account.customer)
+        except (Outage, TimeoutError):
+            return PayWith.EITHER, None
+        return (PayWith.CARD, card) if card else (PayWith.CHECKOUT, None)
+
+    async def account_and_balance(self, workspace: Workspace) -> tuple[Account | None, Credits]:
+        async with self._database.read() as tx:
+            account = await accounts.of_workspace(tx, workspace)
+            return account, await ledger.balance(tx, account.id) if account else Credits.ZERO
+
+    async def _soon(self, answer: Awaitable[Person]) -> Person | None:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await answer
+        except (Outage, TimeoutError):
+            return None
+
+    # ── buying ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def buy(self, submission: Submission) -> tuple[Purchase, bool]:
+        """Write the purchase down; the worker does the rest. The purchase, and whether it is new.
+
+        Meets the same form again, however often and at once: the first one's purchase comes back. Raises the reason
+        when this person may not buy, or may not buy this.
+        """
+        faultpoint("K3")
+        if self._frozen():
+            raise Frozen()
+        check_amount(submission.amount)
+        nonce = self._nonces.check(submission.signed_nonce, submission.workspace, submission.user_id, self._clock.now())
+        person = await self.person(submission.workspace, submission.user_id)
+        purchase, new = await self._database.write(partial(self._write_down, submission, nonce, person))
+        faultpoint("K5")
+        if new:
+            logger.info("purchase requested", extra={"purchase": purchase.id, "cents": purchase.amount.cents})
+            self.nudge()
+        return purchase, new
+
+    async def _write_down(
+        self, submission: Submission, nonce: str, person: Person | None, tx: AsyncConnection
+    ) -> tuple[Purchase, bool]:
+        if first := await store.of_nonce(tx, nonce):
+            return first, False
+        account = may_buy(await accounts.of_workspace(tx, submission.workspace, lock=True), submission.user_id, person)
+        now = self._clock.now()
+        if not submission.again and (
+            twin := await store.twin(tx, account.id, submission.amount, now - ASK_AGAIN_WITHIN)
+        ):
+            seconds = max(1, round((now - twin.created_at).total_seconds()))
+            raise JustBought(submission.amount, seconds=seconds, buyer=twin.buyer_id)
+        purchase = Purchase(
+            id=self._new_id("pur", now),
+            nonce=nonce,
+            account_id=account.id,
+            workspace=submission.workspace,
+            buyer_id=submission.user_id,
+            locale=person.locale if person else None,
+            amount=submission.amount,
+            status=Status.REQUESTED,
+            pay_with=submission.pay_with,
+            card=submission.card,
+            created_at=now,
+            updated_at=now,
+            check_at=now,
+        )
+        if not await store.add(tx, purchase):
+            return must(await store.of_nonce(tx, nonce)), False
+        await self._announce(tx, purchase, account)
+        faultpoint("K4")
+        return purchase, True
+
+    async def cancel(self, workspace: Workspace, user_id: str, purchase_id: str) -> Purchase | None:
+        """Ask to cancel a purchase that waits for its buyer, as an owner may. None when it is not theirs."""
+
+        async def ask(tx: AsyncConnection) -> Purchase | None:
+            purchase = await store.of_id(tx, purchase_id, lock=True)
+            account = await accounts.of_workspace(tx, workspace)
+            if purchase is None or account is None or purchase.account_id != account.id:
+                return None
+            if user_id not in account.owners | {purchase.buyer_id} or purchase.status not in LIVE:
+                return purchase
+            now = self._clock.now()
+            await store.change(tx, purchase, now, cancelled_by=user_id, check_at=now)
+            return purchase
+
+        purchase = await self._database.write(ask)
+        self.nudge()
+        return purchase
+
+    async def newest(self, account_id: str, limit: int) -> Sequence[Purchase]:
+        async with self._database.read() as tx:
+            return await store.of_account(tx, account_id, limit=limit)
+
+    # ── what became of it ─────────────────────────────────────────────────────────────────────────────────────────
+
+    async def heed(self, hint: Hint) -> bool:
+        """Look into a purchase that somebody says something happened to. False when none of ours is meant."""
+
+        async def mark(tx: AsyncConnection) -> Purchase | None:
+            return await store.look_now(
+                tx,
+                self._clock.now(),
+                purchase_id=hint.purchase_id,
+                intent_id=hint.intent_id,
+                session_id=hint.session_id,
+            )
+
+        found = await self._database.write(mark)
+        self.nudge()
+        return found is not None
+
+    async def settle(self, purchase_id: str, outcome: Outcome) -> bool:
+        """Make of the purchase what the outcome says, in one transaction with its entry and its messages.
+
+        Called by whoever learns of the outcome, any number of times: the first one wins. Whether this call was it.
+        """
+        faultpoint("K11")
+        settled = await self._database.write(partial(self._settle, purchase_id, outcome))
+        self.nudge()
+        return settled
+
+    async def _settle(self, purchase_id: str, outcome: Outcome, tx: AsyncConnection) -> bool:
+        purchase = must(await store.of_id(tx, purchase_id, lock=True))
+        now = self._clock.now()
+        decided = verdict(purchase, outcome)
+        if decided is None:
+            return isinstance(outcome, Paid) and await self._credit_a_second_payment(tx, purchase, outcome)
+        columns: dict[str, object] = {"reason": decided.reason}
+        if decided.status not in LIVE:
+            columns["check_at"] = None
+        if decided.intent_id:
+            columns |= {"intent_id": decided.intent_id, "receipt_url": decided.receipt_url}
+        if isinstance(outcome, Paid) and decided.status is Status.SETTLED:
+            columns["balance_nano"] = (await self._credit(tx, purchase, outcome)).balance.nano
+        await store.move(tx, purchase, decided.status, now, note=decided.note, **columns)
+        await self.tell(tx, purchase.id)
+        faultpoint("K12")
+        level = logging.ERROR if decided.status is Status.QUARANTINED else logging.INFO
+        logger.log(level, "purchase %s", decided.status, extra={"purchase": purchase.id, "note": decided.note})
+        return True
+
+    async def _credit(self, tx: AsyncConnection, purchase: Purchase, paid: Paid) -> Booked:
+        entry = transfer(
+            f"purchase:{paid.intent_id}",
+            purchase.account_id,
+            Credits.bought_for(paid.amount),
+            Book.SALES,
+            paid.paid_at,
+            purchase=purchase.id,
+            buyer=purchase.buyer_id,
+        )
+        return await ledger.post(tx, entry, self._clock.now())
+
+    async def _credit_a_second_payment(self, tx: AsyncConnection, purchase: Purchase, paid: Paid) -> bool:
+        """Money that came to a purchase which another payment had settled: the customer's, and a bug of ours."""
+        if purchase.status not in CREDITED or paid.intent_id == purchase.intent_id or paid.currency != "usd":
+            return False
+        if not (await self._credit(tx, purchase, paid)).new:
+            return False
+        logger.error("purchase paid twice", extra={"purchase": purchase.id, "intent": paid.intent_id})
+        return True
+
+    async def reverse(self, purchase_id: str, reversals: Sequence[Reversal]) -> bool:
+        """Take back what refunds and disputes took, or return what they gave back: the ledger follows their state.
+
+        States are absolute, so notifications may come in any order and any number of times. Whether this changed it.
+        """
+        reversed_now = await self._database.write(partial(self._reverse, purchase_id, reversals))
+        self.nudge()
+        return reversed_now
+
+    async def _reverse(self, purchase_id: str, reversals: Sequence[Reversal], tx: AsyncConnection) -> bool:
+        purchase = must(await store.of_id(tx, purchase_id, lock=True))
+        for reversal in reversals:
+            await self._book_reversal(tx, purchase, reversal)
+        status, gone = after_reversals(reversals)
+        if purchase.status not in CREDITED or (status, gone) == (purchase.status, purchase.reversed):
+            return False
+        now = self._clock.now()
+        await store.move(tx, purchase, status, now, note=f"{gone} gone", reversed_cents=gone.cents)
+        await self.tell(tx, purchase.id)
+        return True
+
+    async def _book_reversal(self, tx: AsyncConnection, purchase: Purchase, reversal: Reversal) -> None:
+        before, n = await store.reversed_so_far(tx, reversal.id)
+        if before == reversal.amount:
+            return
+        back = Usd(before.cents - reversal.amount.cents)
+        entry = transfer(
+            f"{reversal.kind}:{reversal.id}:{n + 1}",
+            purchase.account_id,
+            Credits.bought_for(back),
+            Book.DISPUTES if reversal.kind == "dispute" else Book.SALES,
+            reversal.at,
+            purchase=purchase.id,
+        )
+        await ledger.post(tx, entry, self._clock.now())
+        await store.set_reversed(tx, reversal.id, purchase.id, reversal.amount, n + 1)
+
+    async def tell(self, tx: AsyncConnection, purchase_id: str) -> None:
+        """Owe everybody concerned the news of how the purchase now stands."""
+        purchase = must(await store.of_id(tx, purchase_id))
+        await self._announce(tx, purchase, must(await accounts.of_id(tx, purchase.account_id)))

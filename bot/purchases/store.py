@@ -1,0 +1,252 @@
+"""Purchases in the database. The caller owns the transaction; a move says whether it won."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.accounts.model import Workspace
+from bot.db.columns import Instant
+from bot.money import Credits, Usd
+from bot.payments.gateway import Card
+from bot.purchases.model import FARTHEST_LOOK, LEASE, LIVE, PayWith, Purchase, Status
+from bot.purchases.tables import cursors, log, purchases, reversals
+
+
+async def add(tx: AsyncConnection, purchase: Purchase) -> bool:
+    """Write a new purchase down. False when its nonce is there already."""
+    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
+    added = await tx.execute(
+        dialect.insert(purchases)
+        .values(
+            id=purchase.id,
+            nonce=purchase.nonce,
+            account_id=purchase.account_id,
+            enterprise_id=purchase.workspace.enterprise_id,
+            team_id=purchase.workspace.team_id,
+            buyer_id=purchase.buyer_id,
+            locale=purchase.locale,
+            cents=purchase.amount.cents,
+            status=purchase.status,
+            pay_with=purchase.pay_with,
+            card_id=purchase.card and purchase.card.id,
+            card_brand=purchase.card and purchase.card.brand,
+            card_last4=purchase.card and purchase.card.last4,
+            attempts=0,
+            failures=0,
+            reversed_cents=0,
+            created_at=purchase.created_at,
+            updated_at=purchase.updated_at,
+            check_at=purchase.check_at,
+        )
+        .on_conflict_do_nothing(index_elements=["nonce"])
+        .returning(purchases.c.id)
+    )
+    if added.scalar() is None:
+        return False
+    await _log(tx, purchase.id, purchase.status, None, purchase.created_at)
+    return True
+
+
+async def of_id(tx: AsyncConnection, purchase_id: str, *, lock: bool = False) -> Purchase | None:
+    return await _one(tx, purchases.c.id == purchase_id, lock=lock)
+
+
+async def of_nonce(tx: AsyncConnection, nonce: str) -> Purchase | None:
+    return await _one(tx, purchases.c.nonce == nonce)
+
+
+async def of_account(tx: AsyncConnection, account_id: str, *, limit: int) -> Sequence[Purchase]:
+    """The newest purchases first."""
+    rows = await tx.execute(
+        select(purchases)
+        .where(purchases.c.account_id == account_id)
+        .order_by(purchases.c.created_at.desc())
+        .limit(limit)
+    )
+    return [_purchase(row) for row in rows]
+
+
+async def newest(tx: AsyncConnection, limit: int) -> Sequence[Purchase]:
+    """The newest purchases of all accounts, newest first."""
+    return [_purchase(row) for row in await tx.execute(select(purchases).order_by(purchases.c.id.desc()).limit(limit))]
+
+
+async def of_status(tx: AsyncConnection, statuses: Collection[Status]) -> Sequence[Purchase]:
+    rows = await tx.execute(select(purchases).where(purchases.c.status.in_(statuses)).order_by(purchases.c.created_at))
+    return [_purchase(row) for row in rows]
+
+
+async def twin(tx: AsyncConnection, account_id: str, amount: Usd, since: datetime) -> Purchase | None:
+    """The newest purchase of the same amount for the account since then that took money or still may."""
+    return await _one(
+        tx,
+        and_(
+            purchases.c.account_id == account_id,
+            purchases.c.cents == amount.cents,
+            purchases.c.created_at >= since,
+            purchases.c.status.in_([*LIVE, Status.SETTLED]),
+        ),
+    )
+
+
+async def claim(tx: AsyncConnection, now: datetime, limit: int) -> Sequence[Purchase]:
+    """Lease up to ``limit`` due purchases to this worker, the longest waiting first."""
+    due = (
+        select(purchases.c.id)
+        .where(_is_due(now), _is_free(now))
+        .order_by(purchases.c.check_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    claimed = await tx.execute(
+        update(purchases)
+        .where(purchases.c.id.in_(due))
+        .values(lease_until=now + LEASE, check_at=now + LEASE)
+        .returning(purchases)
+    )
+    return [_purchase(row) for row in claimed]
+
+
+async def release(tx: AsyncConnection, claimed: Purchase, *, check_at: datetime | None, failures: int) -> None:
+    """Give the lease back and say when to look again; at once if a hint came while the lease was held."""
+    hinted = purchases.c.check_at != claimed.check_at
+    await tx.execute(
+        update(purchases)
+        .where(purchases.c.id == claimed.id)
+        .values(
+            lease_until=None,
+            failures=failures,
+            check_at=case((hinted, purchases.c.check_at), else_=bindparam("next", check_at, Instant)),
+        )
+    )
+
+
+async def release_all(tx: AsyncConnection) -> None:
+    """Give back every lease: for the start of the only process."""
+    await tx.execute(update(purchases).where(purchases.c.lease_until.is_not(None)).values(lease_until=None))
+
+
+async def look_now(
+    tx: AsyncConnection, now: datetime, *, purchase_id: str | None, intent_id: str | None, session_id: str | None
+) -> Purchase | None:
+    """Make the purchase that a hint speaks of due at once, and return it."""
+    known = [
+        column == value
+        for column, value in (
+            (purchases.c.id, purchase_id),
+            (purchases.c.intent_id, intent_id),
+            (purchases.c.session_id, session_id),
+        )
+        if value is not None
+    ]
+    if not known:
+        return None
+    found = (await tx.execute(update(purchases).where(or_(*known)).values(check_at=now).returning(purchases))).first()
+    return _purchase(found) if found else None
+
+
+async def change(tx: AsyncConnection, purchase: Purchase, at: datetime, **columns: Any) -> bool:
+    """Write columns down while the status still is the purchase's. False when somebody moved it meanwhile."""
+    changed = await tx.execute(
+        update(purchases)
+        .where(purchases.c.id == purchase.id, purchases.c.status == purchase.status)
+        .values(updated_at=at, **columns)
+        .returning(purchases.c.id)
+    )
+    return changed.scalar() is not None
+
+
+async def move(
+    tx: AsyncConnection, purchase: Purchase, status: Status, at: datetime, *, note: str | None = None, **columns: Any
+) -> bool:
+    """Move to ``status`` if the row still has the purchase's. False when somebody moved it first."""
+    if not await change(tx, purchase, at, status=status, **columns):
+        return False
+    await _log(tx, purchase.id, status, note, at)
+    return True
+
+
+async def history(tx: AsyncConnection, purchase_id: str) -> Sequence[tuple[datetime, Status, str | None]]:
+    """Each state the purchase went through: when, which, why."""
+    rows = await tx.execute(select(log).where(log.c.purchase_id == purchase_id).order_by(log.c.n))
+    return [(row.at, Status(row.status), row.note) for row in rows]
+
+
+async def reversed_so_far(tx: AsyncConnection, reversal_id: str) -> tuple[Usd, int]:
+    """What a refund or a dispute has taken from the ledger so far, and in how many entries."""
+    row = (await tx.execute(select(reversals).where(reversals.c.id == reversal_id))).first()
+    return (Usd(row.cents), row.n) if row else (Usd(0), 0)
+
+
+async def set_reversed(tx: AsyncConnection, reversal_id: str, purchase_id: str, amount: Usd, n: int) -> None:
+    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
+    now = {"cents": amount.cents, "n": n}
+    await tx.execute(
+        dialect.insert(reversals)
+        .values(id=reversal_id, purchase_id=purchase_id, **now)
+        .on_conflict_do_update(index_elements=["id"], set_=now)
+    )
+
+
+async def cursor(tx: AsyncConnection, name: str) -> datetime | None:
+    return (await tx.execute(select(cursors.c.at).where(cursors.c.name == name))).scalar()
+
+
+async def set_cursor(tx: AsyncConnection, name: str, at: datetime) -> None:
+    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
+    await tx.execute(
+        dialect.insert(cursors).values(name=name, at=at).on_conflict_do_update(index_elements=["name"], set_={"at": at})
+    )
+
+
+def _is_due(now: datetime) -> Any:
+    # A time further ahead than any that is ever set counts as now: it was set before the clock jumped back.
+    return or_(purchases.c.check_at <= now, purchases.c.check_at > now + 2 * FARTHEST_LOOK)
+
+
+def _is_free(now: datetime) -> Any:
+    lease = purchases.c.lease_until
+    return or_(lease.is_(None), lease <= now, lease > now + 2 * LEASE)
+
+
+async def _one(tx: AsyncConnection, condition: Any, *, lock: bool = False) -> Purchase | None:
+    query = select(purchases).where(condition).order_by(purchases.c.created_at.desc()).limit(1)
+    row = (await tx.execute(query.with_for_update() if lock else query)).first()
+    return _purchase(row) if row else None
+
+
+async def _log(tx: AsyncConnection, purchase_id: str, status: Status, note: str | None, at: datetime) -> None:
+    n = select(func.count() + 1).select_from(log).where(log.c.purchase_id == purchase_id).scalar_subquery()
+    await tx.execute(insert(log).values(purchase_id=purchase_id, n=n, at=at, status=status, note=note))
+
+
+def _purchase(row: Row[Any]) -> Purchase:
+    return Purchase(
+        id=row.id,
+        nonce=row.nonce,
+        account_id=row.account_id,
+        workspace=Workspace(row.enterprise_id, row.team_id),
+        buyer_id=row.buyer_id,
+        locale=row.locale,
+        amount=Usd(row.cents),
+        status=Status(row.status),
+        pay_with=PayWith(row.pay_with),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        check_at=row.check_at,
+        card=Card(row.card_id, row.card_brand, row.card_last4) if row.card_id else None,
+        intent_id=row.intent_id,
+        session_id=row.session_id,
+        checkout_url=row.checkout_url,
+        attempts=row.attempts,
+        failures=row.failures,
+        reason=row.reason,
+        cancelled_by=row.cancelled_by,
+        receipt_url=row.receipt_url,
+        balance=None if row.balance_nano is None else Credits(row.balance_nano),
+        reversed=Usd(row.reversed_cents),
+    )

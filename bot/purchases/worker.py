@@ -1,0 +1,273 @@
+"""The worker that carries purchases on: it reads a row, asks Stripe, writes down what it heard, and lets go.
+
+It can be killed anywhere. Every step first looks at what the row and Stripe already know; money is asked for only by
+confirming the one intent whose id the row holds, and an intent can be paid only once.
+"""
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.accounts import store as accounts
+from bot.accounts.directory import Directory
+from bot.accounts.model import Account, may_buy
+from bot.clock import Clock
+from bot.clockwork import Crew
+from bot.db.engine import Database, must
+from bot.errors import Outage, Refusal
+from bot.faultpoint import faultpoint
+from bot.payments.gateway import (
+    Cancelled,
+    Card,
+    Declined,
+    Expired,
+    NeedsBuyer,
+    Open,
+    Order,
+    Outcome,
+    PaymentGateway,
+    Unconfirmed,
+)
+from bot.purchases import store
+from bot.purchases.model import CHARGE_WITHIN, LIVE, PayWith, Purchase, Status, next_look
+from bot.purchases.service import Purchases
+from bot.text import texts_for
+
+logger = logging.getLogger(__name__)
+
+_KNOWN_FOR = timedelta(minutes=1)  # how long Slack's word on a person is good enough to charge for
+_OVERLAP = timedelta(minutes=5)  # Stripe's list of events is read again this far back: some appear late
+_REACH = timedelta(days=29)  # Stripe keeps events for thirty days
+
+
+CANCELLED_BY_BUYER = "refusal.cancelled"
+TOO_LATE = "refusal.too_late"
+
+
+class Overtaken(Exception):
+    """Another worker moved the purchase while this one, its lease long over, still thought it was its own."""
+
+
+class PurchaseWorker:
+    """Looks at every purchase that is due, many at once, each by one worker at a time."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        directory: Directory,
+        gateway: PaymentGateway,
+        purchases: Purchases,
+        clock: Clock,
+        crew: Crew,
+    ) -> None:
+        self._database = database
+        self._directory = directory
+        self._gateway = gateway
+        self._purchases = purchases
+        self._clock = clock
+        self._crew = crew
+
+    async def work(self) -> int:
+        """Take what is due, as much as there are hands for. How many purchases were taken."""
+        take = partial(store.claim, now=self._clock.now(), limit=self._crew.free)
+        claimed = await self._database.write(take) if self._crew.free else ()
+        for purchase in claimed:
+            self._crew.start(self._look_at(purchase))
+        return len(claimed)
+
+    async def listen(self) -> int:
+        """Read what happened at Stripe since the last time, and look into it. Webhooks only make this faster."""
+        now = self._clock.now()
+        async with self._database.read() as tx:
+            since = await store.cursor(tx, "stripe_events") or now
+        hints = await self._gateway.hints(max(since - _OVERLAP, now - _REACH))
+        for hint in hints:
+            if hint and not await self._purchases.heed(hint):
+                logger.debug("event of no purchase of ours", extra={"event": hint.event_id, "kind": hint.kind})
+        await self._database.write(partial(store.set_cursor, name="stripe_events", at=now))
+        return 0
+
+    async def _look_at(self, purchase: Purchase) -> None:
+        failures = 0
+        try:
+            await self._carry_on(purchase)
+        except Outage as outage:
+            failures = purchase.failures + 1
+            logger.warning("purchase waits: %s", outage, extra={"purchase": purchase.id, "request": outage.request_id})
+        except Overtaken:
+            logger.warning("purchase was overtaken", extra={"purchase": purchase.id})
+            return
+        await self._database.write(partial(self._let_go, purchase, failures))
+
+    async def _let_go(self, claimed: Purchase, failures: int, tx: AsyncConnection) -> None:
+        now = self._clock.now()
+        purchase = await store.of_id(tx, claimed.id, lock=True)
+        assert purchase is not None
+        again = purchase.status in LIVE or failures
+        next_time = now + next_look(replace(purchase, failures=failures), now) if again else None
+        await store.release(tx, claimed, check_at=next_time, failures=failures)
+
+    async def _carry_on(self, purchase: Purchase) -> None:
+        match purchase.status:
+            case Status.REQUESTED | Status.CHARGING:
+                await self._charge(purchase)
+            case Status.CHECKOUT:
+                await self._ask_about_page(purchase)
+            case Status.SETTLED | Status.REFUNDED | Status.DISPUTED:
+                assert purchase.intent_id is not None
+                await self._purchases.reverse(purchase.id, await self._gateway.reversals(purchase.intent_id))
+            case _:
+                await self._ask(purchase)
+
+    # ── the saved card ────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _charge(self, purchase: Purchase) -> None:
+        faultpoint("K6")
+        if purchase.intent_id and not isinstance(seen := await self._gateway.payment(purchase.intent_id), Unconfirmed):
+            return await self._conclude(purchase, purchase.intent_id, seen)
+        account, refusal = await self._permission(purchase)
+        faultpoint("K7")
+        if refusal:
+            return await self._give_up(purchase, refusal)
+        card = await self._card(purchase, account)
+        if card is None:
+            return await self._open_page(purchase, account)
+        customer = await self._customer(account)
+        if purchase.intent_id is None:
+            purchase = await self._begin(purchase, status=Status.CHARGING, card=card)
+            prepared = await self._gateway.prepare(self._order(purchase, account, customer), purchase.attempts - 1)
+            faultpoint("K8")
+            purchase = await self._write(purchase, intent_id=prepared)
+            faultpoint("K9")
+            if refusal := (await self._permission(purchase))[1]:
+                return await self._give_up(purchase, refusal)
+        intent_id = must(purchase.intent_id)
+        outcome = await self._gateway.confirm(intent_id, card.id)
+        faultpoint("K10")
+        return await self._conclude(purchase, intent_id, outcome)
+
+    async def _conclude(self, purchase: Purchase, intent_id: str, outcome: Outcome) -> None:
+        """Settle what the bank said of the saved card; where it said no, close that way and open the other one."""
+        match outcome:
+            case Declined(code):
+                purchase = await self._write(purchase, reason=code)
+                outcome = await self._gateway.cancel(intent_id)
+            case NeedsBuyer():
+                purchase = await self._write(purchase, reason="authentication_required")
+                outcome = await self._gateway.cancel(intent_id)
+        if isinstance(outcome, Cancelled) and purchase.reason and not _is_refusal(purchase.reason):
+            account, refusal = await self._permission(purchase)
+            return await (self._give_up(purchase, refusal) if refusal else self._open_page(purchase, account))
+        await self._purchases.settle(purchase.id, outcome)
+
+    async def _give_up(self, purchase: Purchase, refusal: str) -> None:
+        """End a purchase that may not be charged. What was made ready at Stripe is closed first."""
+        purchase = await self._write(purchase, reason=refusal)
+        closed = await self._gateway.cancel(purchase.intent_id) if purchase.intent_id else Cancelled()
+        await self._purchases.settle(purchase.id, closed)
+
+    async def _card(self, purchase: Purchase, account: Account) -> Card | None:
+        """The card that the buyer agreed to; where the form could not know it, the saved one."""
+        if purchase.pay_with is PayWith.EITHER and purchase.card is None and account.customer:
+            return await self._gateway.saved_card(account.customer)
+        return purchase.card
+
+    # ── Stripe's page ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _open_page(self, purchase: Purchase, account: Account) -> None:
+        customer = await self._customer(account)
+        purchase = await self._begin(purchase, status=purchase.status)
+        link = await self._gateway.open_checkout(
+            self._order(purchase, account, customer), purchase.attempts - 1, purchase.locale
+        )
+        faultpoint("C1")
+        opened = {"session_id": link.session_id, "checkout_url": link.url}
+        await self._write(purchase, status=Status.CHECKOUT, **opened)
+        faultpoint("C2")
+
+    async def _ask_about_page(self, purchase: Purchase) -> None:
+        session_id = must(purchase.session_id)
+        refusal = (await self._permission(purchase))[1]
+        if refusal:
+            purchase = await self._write(purchase, reason=refusal)
+        closing = refusal or purchase.cancelled_by
+        outcome = await (self._gateway.close_checkout if closing else self._gateway.checkout)(session_id)
+        if not isinstance(outcome, Open):
+            await self._purchases.settle(purchase.id, Cancelled() if closing and outcome == Expired() else outcome)
+
+    async def _ask(self, purchase: Purchase) -> None:
+        """Ask what became of a purchase that nothing more is done for."""
+        if purchase.session_id:
+            await self._purchases.settle(purchase.id, await self._gateway.checkout(purchase.session_id))
+        elif purchase.intent_id:
+            await self._purchases.settle(purchase.id, await self._gateway.payment(purchase.intent_id))
+
+    # ── what both need ────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _permission(self, purchase: Purchase) -> tuple[Account, str | None]:
+        """The account as it is now, and the key of the reason why the buyer may no longer be charged, if any."""
+        async with self._database.read() as tx:
+            account = must(await accounts.of_id(tx, purchase.account_id))
+            current = must(await store.of_id(tx, purchase.id))
+        if current.cancelled_by:
+            return account, CANCELLED_BY_BUYER
+        if self._clock.now() - purchase.created_at > CHARGE_WITHIN and purchase.session_id is None:
+            return account, TOO_LATE
+        person = await self._directory.person(purchase.workspace, purchase.buyer_id, at_most_old=_KNOWN_FOR)
+        try:
+            may_buy(account, purchase.buyer_id, person)
+        except Refusal as refusal:
+            return account, refusal.key
+        return account, None
+
+    async def _customer(self, account: Account) -> str:
+        if account.customer:
+            return account.customer
+        customer = await self._gateway.new_customer(account.id, account.name, account.workspace.team_id)
+        await self._database.write(partial(accounts.set_customer, account_id=account.id, customer=customer))
+        return customer
+
+    def _order(self, purchase: Purchase, account: Account, customer: str) -> Order:
+        return Order(
+            id=purchase.id,
+            account_id=account.id,
+            customer=customer,
+            amount=purchase.amount,
+            description=texts_for(purchase.locale)("receipt.description", account=account.name),
+            slack_team=purchase.workspace.team_id,
+            slack_user=purchase.buyer_id,
+            placed_at=purchase.created_at,
+        )
+
+    async def _begin(self, purchase: Purchase, *, status: Status, card: Card | None = None) -> Purchase:
+        """Count the attempt before it is made: the next one then knows that this one may have left something behind."""
+        columns: dict[str, object] = {"attempts": purchase.attempts + 1}
+        if card:
+            columns |= {"card_id": card.id, "card_brand": card.brand, "card_last4": card.last4}
+        return await self._write(purchase, status=status, **columns)
+
+    async def _write(self, purchase: Purchase, *, status: Status | None = None, **columns: object) -> Purchase:
+        """Write columns, a new status and its news down together. Raise ``Overtaken`` when somebody moved the row."""
+
+        async def write(tx: AsyncConnection) -> Purchase:
+            now = self._clock.now()
+            if status in (None, purchase.status):
+                won = await store.change(tx, purchase, now, **columns)
+            else:
+                won = await store.move(tx, purchase, status, now, note=purchase.reason, **columns)
+                await self._purchases.tell(tx, purchase.id)
+            if not won:
+                raise Overtaken(purchase.id)
+            return must(await store.of_id(tx, purchase.id))
+
+        written = await self._database.write(write)
+        self._purchases.nudge()
+        return written
+
+
+def _is_refusal(reason: str) -> bool:
+    return reason.startswith("refusal.")

@@ -1,0 +1,231 @@
+"""The page in the browser: shows the workspace and the books, and does in the workspace what a person does here."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from bot.sandbox.clock import WindableClock
+from bot.sandbox.page import guard, stream
+from bot.sandbox.page.blocks import Templates
+from bot.sandbox.page.books import LedgerView
+from bot.sandbox.page.scene import Place, Stage
+from bot.sandbox.page.unread import Unread
+from bot.sandbox.page.wallets import put_on_file, wallets
+from bot.sandbox.slack import inputs
+from bot.sandbox.slack.records import CannotDo, Message, OpenView
+from bot.sandbox.slack.state import SlackError
+from bot.sandbox.slack.views import fields
+from bot.sandbox.slack.workspace import Workspace
+from bot.sandbox.stripe import StripeAccount
+
+Json = Mapping[str, Any]
+HERE = Path(__file__).parent
+SCENE_FRAGMENTS = ("link", "people", "sidebar", "head", "conversation", "composer", "modal", "clock")
+BOOK_FRAGMENTS = ("verified", "accounts", "purchases", "entries")
+LANGUAGES = (
+    ("en-US", "English (US)"),
+    ("en-GB", "English (UK)"),
+    ("da-DK", "Dansk"),
+    ("de-DE", "Deutsch"),
+    ("es-ES", "Español"),
+    ("es-LA", "Español (Latinoamérica)"),
+    ("fr-FR", "Français"),
+    ("ja-JP", "日本語"),
+    ("pt-BR", "Português (Brasil)"),
+)
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "img-src 'self' http://127.0.0.1:* http://localhost:*; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
+class Page:
+    """``app`` serves it. ``ledger`` reads the books, ``wind`` moves the clock and whatever hangs on it.
+
+    ``roles`` says who plays which part, by user id. The commands and shortcuts on offer are those of the app that is
+    installed in the workspace.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        stripe: StripeAccount,
+        clock: WindableClock,
+        ledger: Callable[[], Awaitable[LedgerView]],
+        wind: Callable[[timedelta], Awaitable[None]],
+        *,
+        roles: Mapping[str, str] | None = None,
+        languages: Sequence[tuple[str, str]] = LANGUAGES,
+    ) -> None:
+        self._workspace = workspace
+        self._stripe = stripe
+        self._clock = clock
+        self._ledger = ledger
+        self._wind_clock = wind
+        self._templates = Templates()
+        self._unread = Unread()
+        self._languages = languages
+        self._stage = Stage(workspace, self._templates, self._unread, roles or {}, languages)
+        self.app = Starlette(
+            routes=[
+                Route("/", self._page),
+                Route("/stream", self._stream),
+                Route("/do/{act}", self._do, methods=["POST"]),
+                Mount("/static", StaticFiles(directory=HERE / "static")),
+            ],
+            middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])],
+        )
+        self._acts: dict[str, Callable[[str, Json], Awaitable[None]]] = {
+            "say": self._say,
+            "press": self._press,
+            "submit": self._submit,
+            "close": self._close,
+            "home": self._home,
+            "shortcut": self._shortcut,
+            "language": self._language,
+            "card": self._card,
+            "wind": self._wind,
+        }
+
+    # --- showing
+
+    async def _page(self, request: Request) -> Response:
+        place = self._place(request)
+        fragments = await self._draw(place)
+        title = fragments.pop("title")
+        return HTMLResponse(self._templates.render("page", title=title, fragments=fragments), headers=HEADERS)
+
+    async def _stream(self, request: Request) -> Response:
+        place = self._place(request)
+        changes = self._workspace.changes()
+
+        async def draw() -> stream.Fragments:
+            return await self._draw(place)
+
+        body = stream.events(changes, place.user, draw)
+        return StreamingResponse(body, media_type="text/event-stream", headers=HEADERS)
+
+    def _place(self, request: Request) -> Place:
+        asked = request.query_params
+        return self._stage.place(asked.get("as", ""), asked.get("in", ""), asked.get("tab", ""))
+
+    async def _draw(self, place: Place) -> dict[str, Markup]:
+        """Every fragment of the page, as HTML by its name."""
+        if place.tab != "home":
+            self._unread.seen(place.user, self._workspace.messages(place.channel, place.user))
+        scene, ledger = self._stage.scene(place, self._clock.ahead.total_seconds()), await self._ledger()
+        drawn = {name: self._templates.render(name, scene=scene) for name in SCENE_FRAGMENTS}
+        books = {
+            name: self._templates.render(name, ledger=ledger, names=self._stage.names()) for name in BOOK_FRAGMENTS
+        }
+        books["wallets"] = self._templates.render("wallets", wallets=wallets(self._stripe))
+        return {"title": Markup("{} · Sandbox").format(scene.title), **drawn, **books}
+
+    # --- doing
+
+    async def _do(self, request: Request) -> Response:
+        act = self._acts.get(request.path_params["act"])
+        if act is None:
+            return JSONResponse({"problem": "there is no such act"}, 404)
+        if problem := guard.refusal(request):
+            return JSONResponse({"problem": problem}, 403)
+        try:
+            asked = await request.json()
+        except ValueError:
+            return JSONResponse({"problem": "this is not JSON"}, 400)
+        try:
+            await act(self._workspace.person(asked["as"]).id, asked)
+        except (CannotDo, SlackError) as refused:
+            return JSONResponse({"problem": str(refused)}, 409)
+        return JSONResponse({})
+
+    async def _say(self, user: str, asked: Json) -> None:
+        text = _typed(asked["text"])
+        if text.startswith("/"):
+            await self._workspace.command(user, asked["channel"], text)
+        else:
+            await self._workspace.say(user, asked["channel"], text)
+
+    async def _press(self, user: str, asked: Json) -> None:
+        where = self._surface(user, asked)
+        if isinstance(where, OpenView):
+            self._fill(where, asked["values"])
+        await self._workspace.press(user, where, asked["action"], value=_fitting(asked["kind"], asked["value"]))
+
+    async def _submit(self, user: str, asked: Json) -> None:
+        view = self._view(user, asked["view"])
+        self._fill(view, asked["values"])
+        await self._workspace.submit(user, view)
+
+    async def _close(self, user: str, asked: Json) -> None:
+        self._view(user, asked["view"])
+        await self._workspace.close_view(user, everything=asked["all"])
+
+    async def _home(self, user: str, asked: Json) -> None:
+        await self._workspace.open_home(user)
+
+    async def _shortcut(self, user: str, asked: Json) -> None:
+        await self._workspace.shortcut(user, asked["callback_id"])
+
+    async def _language(self, user: str, asked: Json) -> None:
+        if asked["locale"] not in dict(self._languages):
+            raise CannotDo("The sandbox does not offer this language.")
+        self._workspace.person(user).locale = asked["locale"]
+        self._workspace.feed.publish("person", user=user)
+
+    async def _card(self, user: str, asked: Json) -> None:
+        offered = {wallet.customer: dict(wallet.choices) for wallet in wallets(self._stripe)}
+        if asked["card"] not in offered.get(asked["customer"], {}):
+            raise CannotDo("Stripe knows no such customer or card.")
+        put_on_file(self._stripe, asked["customer"], asked["card"])
+        self._workspace.feed.publish("card", user=user)
+
+    async def _wind(self, user: str, asked: Json) -> None:
+        seconds = int(asked["seconds"])
+        if seconds <= 0:
+            raise CannotDo("A clock is only wound forward.")
+        await self._wind_clock(timedelta(seconds=seconds))
+        self._workspace.feed.publish("clock", user=user)
+
+    def _surface(self, user: str, asked: Json) -> Message | OpenView:
+        if view := asked.get("view"):
+            return self._view(user, view)
+        return self._workspace.message(asked["channel"], asked["message"])
+
+    def _view(self, user: str, view_id: str) -> OpenView:
+        for view in (self._workspace.modal(user), self._workspace.home(user)):
+            if view is not None and view.id == view_id:
+                return view
+        raise CannotDo("This is not open any more.")
+
+    def _fill(self, view: OpenView, values: Mapping[str, Mapping[str, Any]]) -> None:
+        """Put into the view what stands in its fields on the page."""
+        for block, element in fields(view):
+            given = values.get(block["block_id"], {})
+            if element["action_id"] in given:
+                value = _fitting(element["type"], given[element["action_id"]])
+                view.state[block["block_id"]][element["action_id"]] = inputs.entered(element, value)
+
+
+def _fitting(kind: str, value: Any) -> Any:
+    """A field that holds one choice takes one, though the page sends the chosen ones as a list."""
+    several = kind == "checkboxes" or kind.startswith("multi_")
+    return value if several or not isinstance(value, list) else next(iter(value), None)
+
+
+def _typed(text: str) -> str:
+    """What a person typed, as Slack's own window hands it on: no markup gets in this way."""
+    return text.strip().replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,345 @@
+// The page's few moving parts: it swaps in the HTML that the server sends and reports what the person does.
+"use strict";
+
+const find = (selector, root = document) => root.querySelector(selector);
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+const regions = new Map();
+const modal = find("#modal-dialog");
+const confirmation = find("#confirm-dialog");
+let stream = null;
+
+// --- what the server sends
+
+function listen() {
+  if (here().get("tab") === "home") send("home", {});
+  stream?.close();
+  stream = new EventSource("stream" + location.search);
+  stream.addEventListener("fragments", (event) => {
+    find("#offline").hidden = true;
+    for (const [name, html] of Object.entries(JSON.parse(event.data))) show(name, html);
+  });
+  stream.addEventListener("toast", (event) => toast(JSON.parse(event.data)));
+  stream.addEventListener("error", () => { find("#offline").hidden = false; });
+}
+
+function show(name, html) {
+  if (name === "title") { document.title = html; return; }
+  const region = find(`[data-region="${name}"]`);
+  if (regions.get(name) === html) return;
+  const first = !regions.has(name);
+  regions.set(name, html);
+  const low = region.scrollHeight - region.scrollTop - region.clientHeight < 60;
+  patch(region, html, first);
+  if (name === "conversation") settle(region, low);
+  if (name === "modal") showModal();
+  if (name === "clock") tick();
+}
+
+// Replaces only the children whose HTML differs, and carries over what a person typed and where they are.
+function patch(region, html, first) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  const old = new Map([...region.children].map((node) => [node.dataset.key, node]));
+  const held = hold(region);
+  [...template.content.children].forEach((node, index) => {
+    const source = node.outerHTML;
+    let kept = old.get(node.dataset.key);
+    old.delete(node.dataset.key);
+    if (kept?.source !== source && !(first && kept?.outerHTML === source)) {
+      node.classList.toggle("fresh", !first);
+      kept?.replaceWith(node);
+      kept = node;
+    }
+    kept.source = source;
+    if (region.children[index] !== kept) region.insertBefore(kept, region.children[index] ?? null);
+  });
+  old.forEach((node) => node.remove());
+  held();
+}
+
+function hold(region) {
+  const active = region.contains(document.activeElement) ? document.activeElement.id : "";
+  const scrolled = find(".modal-body", region)?.scrollTop ?? 0;
+  const fields = all("input[id], select[id], textarea[id]", region).map((field) => [field.id, field, field.value]);
+  const ticked = all(".choices input", region).map((box) => [box.name, box.value, box.checked]);
+  return () => {
+    for (const [id, field, value] of fields) {
+      const now = document.getElementById(id);
+      if (now && now !== field && region.contains(now)) now.value = value;
+    }
+    for (const [name, value, checked] of ticked) {
+      const box = all(".choices input", region).find((each) => each.name === name && each.value === value);
+      if (box) box.checked = checked;
+    }
+    if (active && document.activeElement?.id !== active) document.getElementById(active)?.focus();
+    if (find(".modal-body", region)) find(".modal-body", region).scrollTop = scrolled;
+  };
+}
+
+function settle(region, low) {
+  const place = location.search;
+  if (low || region.dataset.place !== place) region.scrollTop = find(".home", region) ? 0 : region.scrollHeight;
+  region.dataset.place = place;
+}
+
+// --- modals
+
+let shown = "";
+let errors = "";
+
+function showModal() {
+  const form = find(".modal-form", modal);
+  if (!form) {
+    if (modal.open) modal.close();
+    shown = errors = "";
+    return;
+  }
+  if (!modal.open) modal.showModal();
+  const wrong = all(".wrong", form).map((field) => field.dataset.input).join();
+  if (shown !== form.dataset.view) focusFirst(form);
+  else if (wrong && wrong !== errors) find(".wrong :is(input, select, textarea)", form)?.focus();
+  shown = form.dataset.view;
+  errors = wrong;
+}
+
+function focusFirst(form) {
+  const field = find("[autofocus]", form) ?? find(".modal-body :is(input, select, textarea)", form);
+  (field ?? find("[data-submit]", form) ?? find("footer button", form)).focus();
+  field?.select?.();
+}
+
+modal.addEventListener("cancel", (event) => { event.preventDefault(); closeView(false); });
+
+const closeView = (everything) => send("close", { all: everything, view: find(".modal-form", modal)?.dataset.view });
+
+// --- what the person does
+
+async function send(what, body, busy) {
+  busy?.setAttribute("aria-busy", "true");
+  try {
+    const answer = await fetch("do/" + what, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ as: here().get("as") ?? find(".person.current").dataset.user, ...body }),
+    });
+    const said = await answer.json();
+    if (said.problem) toast(said.problem);
+    return said;
+  } catch {
+    toast("The sandbox is not answering.");
+    return {};
+  } finally {
+    busy?.removeAttribute("aria-busy");
+  }
+}
+
+const here = () => new URLSearchParams(location.search);
+const channel = () => find(".line.current")?.dataset.channel;
+
+function surface(node) {
+  const view = node.closest("[data-view]");
+  if (view) return { view: view.dataset.view, values: values(view) };
+  const message = node.closest("[data-message]");
+  return { channel: message.dataset.channel, message: message.dataset.message, values: values(message) };
+}
+
+// What stands in the fields: {block id: {action id: text or list of chosen option values}}.
+function values(root) {
+  const found = {};
+  for (const field of all("[data-kind]", root)) {
+    const { kind, block, action } = field.dataset;
+    if (["button", "overflow"].includes(kind)) continue;
+    (found[block] ??= {})[action] = valueOf(field);
+  }
+  return found;
+}
+
+function valueOf(field) {
+  if (field.matches(".choices")) return all("input:checked", field).map((box) => box.value);
+  if (field.matches("select")) return [...field.selectedOptions].map((option) => option.value).filter(Boolean);
+  return field.value;
+}
+
+async function press(node, value) {
+  if (!(await agreed(node))) return;
+  const { action, kind } = node.dataset;
+  await send("press", { ...surface(node), action, kind, value: value || null }, node.matches(".button") ? node : null);
+}
+
+// Asks first when the bot wants the act confirmed.
+function agreed(node) {
+  if (!node.dataset.confirm) return true;
+  const template = document.getElementById(node.dataset.confirm);
+  confirmation.replaceChildren(template.content.cloneNode(true));
+  confirmation.returnValue = "deny";
+  confirmation.showModal();
+  find("button[value=confirm]", confirmation).focus();
+  return new Promise((decide) => {
+    confirmation.addEventListener("close", () => decide(confirmation.returnValue === "confirm"), { once: true });
+  });
+}
+
+confirmation.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button) confirmation.close(button.value);
+});
+
+document.addEventListener("click", (event) => {
+  const at = (selector) => event.target.closest(selector);
+  const link = at("a[data-go]");
+  if (link && !event.metaKey && !event.ctrlKey && !event.shiftKey) {
+    event.preventDefault();
+    go(link.getAttribute("href"));
+  } else if (at("[data-press]")) press(at("[data-press]"), at("[data-press]").dataset.value);
+  else if (at("[data-option]")) {
+    const holder = at("details");
+    holder.open = false;
+    press(holder, at("[data-option]").dataset.option);
+  } else if (at("[data-close-view]")) closeView(false);
+  else if (at("[data-close-all]")) closeView(true);
+  else if (at("[data-wind]")) send("wind", { seconds: Number(at("[data-wind]").dataset.wind) }, at("[data-wind]"));
+  else if (at("[data-shortcut]")) {
+    at("details").open = false;
+    send("shortcut", { callback_id: at("[data-shortcut]").dataset.shortcut });
+  } else if (at("[data-slash]")) {
+    field().value = "/";
+    field().focus();
+    suggest();
+  } else if (at("[data-command]")) choose(at("[data-command]"));
+  for (const open of all("details.overflow[open]")) if (!open.contains(event.target)) open.open = false;
+});
+
+document.addEventListener("change", (event) => {
+  const { target } = event;
+  if (target.matches("[data-language]")) send("language", { locale: target.value });
+  if (target.matches("[data-wallet]")) send("card", { customer: target.dataset.wallet, card: target.value });
+  const live = target.closest("[data-live=on_change]");
+  if (live) press(live, valueOf(live));
+});
+
+document.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = event.target;
+  if (form.matches("[data-composer]")) say();
+  if (!form.matches(".modal-form")) return;
+  const button = find("[data-submit]", form);
+  if (button && !button.hasAttribute("aria-busy")) await send("submit", surface(form), button);
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") for (const open of all("details.overflow[open]")) { open.open = false; find("summary", open).focus(); }
+  if (event.target.id === "composer-text") composerKey(event);
+  if (event.target.matches("input[data-live~=on_enter_pressed]") && event.key === "Enter") {
+    event.preventDefault();
+    press(event.target, event.target.value);
+  }
+  if (event.target.matches("[role=menuitem]") && ["ArrowDown", "ArrowUp"].includes(event.key)) {
+    event.preventDefault();
+    const items = all("[role=menuitem]", event.target.parentElement);
+    items[(items.indexOf(event.target) + (event.key === "ArrowDown" ? 1 : items.length - 1)) % items.length].focus();
+  }
+});
+
+document.addEventListener("toggle", (event) => {
+  if (event.target.matches?.("details.overflow[open]")) find("[role=menuitem]", event.target)?.focus();
+}, true);
+
+function go(href) {
+  history.pushState(null, "", href);
+  listen();
+}
+addEventListener("popstate", listen);
+
+// --- the message field
+
+const field = () => find("#composer-text");
+const popup = () => find("#commands");
+const offered = () => all("[role=option]:not([hidden])", popup());
+
+function suggest() {
+  const typed = field().value;
+  const asking = /^\/\S*$/.test(typed);
+  for (const option of all("[role=option]", popup())) option.hidden = !asking || !option.dataset.command.startsWith(typed);
+  mark(offered().length ? 0 : -1);
+}
+
+function mark(index) {
+  const options = offered();
+  popup().hidden = index < 0;
+  field().setAttribute("aria-expanded", String(index >= 0));
+  all("[role=option]", popup()).forEach((option) => option.setAttribute("aria-selected", String(option === options[index])));
+  if (index < 0) field().removeAttribute("aria-activedescendant");
+  else field().setAttribute("aria-activedescendant", options[index].id);
+}
+
+function choose(option) {
+  field().value = option.dataset.command + " ";
+  field().focus();
+  mark(-1);
+}
+
+function composerKey(event) {
+  const options = offered();
+  const index = options.findIndex((option) => option.getAttribute("aria-selected") === "true");
+  const open = !popup().hidden && index >= 0;
+  const finished = open && options[index].dataset.command === field().value;
+  if (open && ["ArrowDown", "ArrowUp"].includes(event.key)) {
+    event.preventDefault();
+    mark((index + (event.key === "ArrowDown" ? 1 : options.length - 1)) % options.length);
+  } else if (open && event.key === "Escape") mark(-1);
+  else if (open && (event.key === "Tab" || (event.key === "Enter" && !finished))) {
+    event.preventDefault();
+    choose(options[index]);
+  } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+    event.preventDefault();
+    say();
+  }
+}
+
+document.addEventListener("input", (event) => {
+  if (event.target.matches("[data-live~=on_character_entered]")) press(event.target, event.target.value);
+  if (event.target.id !== "composer-text") return;
+  if (popup()) suggest();
+  grow();
+});
+
+function grow() {
+  field().style.height = "auto";
+  field().style.height = `${Math.min(field().scrollHeight, 180)}px`;
+}
+
+async function say() {
+  const text = field().value;
+  if (!text.trim()) return;
+  field().value = "";
+  grow();
+  mark(-1);
+  const said = await send("say", { channel: channel(), text });
+  if (said.problem && !field().value) field().value = text;
+}
+
+// --- time and notices
+
+function tick() {
+  const clock = find("[data-clock]");
+  if (!clock) return;
+  const { ahead, zone, locale } = clock.dataset;
+  const options = { timeZone: zone, weekday: "short", day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" };
+  const now = new Date(Date.now() + ahead * 1000);
+  clock.textContent = new Intl.DateTimeFormat(locale, options).format(now);
+  clock.dateTime = now.toISOString();
+}
+
+function toast(text) {
+  const note = document.createElement("div");
+  note.className = "toast";
+  note.textContent = text;
+  find("#toasts").append(note);
+  setTimeout(() => note.remove(), 6000);
+}
+
+settle(find("#conversation"), true);
+showModal();
+tick();
+setInterval(tick, 1000);
+listen();

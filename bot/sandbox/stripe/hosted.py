@@ -1,0 +1,222 @@
+"""The pages that a buyer sees: checkout, the bank's question, receipt, saved cards. They take test cards only."""
+
+from datetime import UTC, datetime
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from bot.sandbox.stripe.cards import BY_NAME, BY_NUMBER, TestCard
+from bot.sandbox.stripe.checkout import PLACEHOLDER, Checkout, Payment
+from bot.sandbox.stripe.customers import Customers
+from bot.sandbox.stripe.errors import JsonObject
+from bot.sandbox.stripe.intents import Intents
+from bot.sandbox.stripe.state import State
+
+ON_THE_PAGE = (
+    "visa",
+    "authentication_required",
+    "declined",
+    "insufficient_funds",
+    "expired",
+    "authentication_then_declined",
+    "mastercard",
+    "bank_debit",
+)
+IN_THE_PORTAL = ("visa", "mastercard", "authentication_required", "declined_later")
+NOT_A_TEST_CARD = "This is not one of the test cards. The sandbox never takes a real card."
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "frame-ancestors 'self'"
+)
+SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "dkk": "kr. "}
+BUTTONS = {"book": "Book", "donate": "Donate"}
+
+
+def pages(name: str, state: State, customers: Customers, intents: Intents, checkout: Checkout) -> list[BaseRoute]:
+    """The routes below ``/pay``."""
+    site = _Pages(name, state, customers, intents, checkout)
+    return [
+        Route("/challenges/{intent}", site.challenge, methods=["GET"]),
+        Route("/challenges/{intent}", site.answer_challenge, methods=["POST"]),
+        Route("/receipts/{charge}", site.receipt),
+        Route("/portal/{portal}", site.portal, methods=["GET"]),
+        Route("/portal/{portal}", site.change_cards, methods=["POST"]),
+        Route("/{session}", site.checkout, methods=["GET"]),
+        Route("/{session}", site.pay, methods=["POST"]),
+    ]
+
+
+class _Pages:
+    def __init__(self, name: str, state: State, customers: Customers, intents: Intents, checkout: Checkout) -> None:
+        self._name = name
+        self._state = state
+        self._customers = customers
+        self._intents = intents
+        self._checkout = checkout
+        self._templates = Environment(
+            loader=PackageLoader("bot.sandbox.stripe"), autoescape=True, undefined=StrictUndefined
+        )
+        self._templates.filters["money"] = money
+
+    async def checkout(self, request: Request) -> Response:
+        session = self._session(request)
+        return self._missing() if session is None else self._show(session)
+
+    async def pay(self, request: Request) -> Response:
+        session, form = self._session(request), await _fields(request)
+        if session is None:
+            return self._missing()
+        method = self._chosen(session, form)
+        if method is None:
+            return self._show(session, NOT_A_TEST_CARD)
+        return self._after(session, self._checkout.pay(session["id"], method, save="save" in form))
+
+    async def challenge(self, request: Request) -> Response:
+        self._checkout.expire_due()
+        ident = request.path_params["intent"]
+        intent = self._state.intents.get(ident) if ident in self._state.intents else None
+        if intent is None or intent["status"] != "requires_action":
+            return self._missing()
+        method = self._state.methods.get(intent["payment_method"])
+        return self._page("challenge.html", intent=intent, card=self._customers.card_of(method))
+
+    async def answer_challenge(self, request: Request) -> Response:
+        self._checkout.expire_due()
+        ident, form = request.path_params["intent"], await _fields(request)
+        intent = self._state.intents.get(ident) if ident in self._state.intents else None
+        if intent is None or intent["status"] != "requires_action":
+            return self._missing()
+        back_to = intent["next_action"]["redirect_to_url"]["return_url"]
+        self._intents.authenticate(ident, ok=form.get("answer") == "complete")
+        if session := self._checkout.session_of(ident):
+            return self._after(session, self._checkout.came_of(session))
+        if not back_to:
+            return self._page("closed.html", title="Thank you", text="You can close this page.", back="")
+        return RedirectResponse(_with_query(back_to, intent), 303)
+
+    async def receipt(self, request: Request) -> Response:
+        ident = request.path_params["charge"]
+        if ident not in self._state.charges:
+            return self._missing()
+        charge = self._state.charges.get(ident)
+        date = datetime.fromtimestamp(charge["created"], UTC).strftime("%d %B %Y, %H:%M UTC")
+        return self._page("receipt.html", charge=charge, date=date, paid_with=_paid_with(charge))
+
+    async def portal(self, request: Request) -> Response:
+        portal = self._portal(request)
+        if portal is None:
+            return self._missing()
+        methods = self._customers.methods_of(portal["customer"])
+        customer = self._state.customers.get(portal["customer"])
+        return self._page(
+            "portal.html", portal=portal, methods=methods, customer=customer, cards=_offered(IN_THE_PORTAL, ["card"])
+        )
+
+    async def change_cards(self, request: Request) -> Response:
+        portal, form = self._portal(request), await _fields(request)
+        if portal is None:
+            return self._missing()
+        saved = {method["id"] for method in self._customers.methods_of(portal["customer"])}
+        if form.get("remove") in saved:
+            self._customers.detach(form["remove"])
+        elif (add := form.get("add")) in IN_THE_PORTAL:
+            card = BY_NAME[add]
+            self._customers.keep(self._customers.new_method(card), portal["customer"], "always")
+        return RedirectResponse(request.url.path, 303)
+
+    def _session(self, request: Request) -> JsonObject | None:
+        self._checkout.expire_due()
+        ident = request.path_params["session"]
+        return self._state.sessions.get(ident) if ident in self._state.sessions else None
+
+    def _portal(self, request: Request) -> JsonObject | None:
+        ident = request.path_params["portal"]
+        if ident not in self._state.portals:
+            return None
+        portal = self._state.portals.get(ident)
+        return None if self._state.customers.get(portal["customer"]).get("deleted") else portal
+
+    def _chosen(self, session: JsonObject, form: dict[str, str]) -> TestCard | JsonObject | None:
+        """The saved method or the test card of the form. A number is compared and never kept."""
+        if saved := form.get("saved"):
+            return next((m for m in self._checkout.saved_methods(session) if m["id"] == saved), None)
+        return BY_NUMBER.get("".join(form.get("number", "").split()))
+
+    def _after(self, session: JsonObject, payment: Payment) -> Response:
+        if payment.redirect:
+            return RedirectResponse(payment.redirect, 303)
+        return self._show(session, payment.message)
+
+    def _show(self, session: JsonObject, problem: str = "") -> Response:
+        if session["status"] == "expired":
+            return self._page(
+                "closed.html",
+                title="This page has expired",
+                text="Nothing was charged. Go back and start again when you like.",
+                back=session["cancel_url"] or "",
+            )
+        if session["status"] == "complete":
+            return self._page(
+                "closed.html",
+                title="All done here",
+                text="This payment was already made; nobody can pay it twice.",
+                back=session["success_url"].replace(PLACEHOLDER, session["id"]),
+            )
+        return self._page(
+            "checkout.html",
+            session=session,
+            items=self._checkout.line_items[session["id"]],
+            saved=self._checkout.saved_methods(session),
+            offers_to_save=self._checkout.offers_to_save(session),
+            cards=_offered(ON_THE_PAGE, session["payment_method_types"]),
+            button=BUTTONS.get(session["submit_type"] or "", "Pay"),
+            problem=problem,
+        )
+
+    def _missing(self) -> Response:
+        return self._page(
+            "closed.html",
+            status=404,
+            title="Nothing is here",
+            text="This link is not known, or it was used already.",
+            back="",
+        )
+
+    def _page(self, template: str, *, status: int = 200, **facts: object) -> Response:
+        html = self._templates.get_template(template).render(merchant=self._name, clock=self._state.clock, **facts)
+        return HTMLResponse(html, status, {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"})
+
+
+def money(cents: int, currency: str) -> str:
+    """An amount as the page shows it: ``$1,234.50``."""
+    return f"{SYMBOLS[currency]}{cents // 100:,}.{cents % 100:02}"
+
+
+def _offered(names: tuple[str, ...], types: list[str]) -> list[TestCard]:
+    return [BY_NAME[name] for name in names if BY_NAME[name].type in types]
+
+
+def _paid_with(charge: JsonObject) -> str:
+    details = charge["payment_method_details"]
+    if details["type"] == "card":
+        return f"{details['card']['brand'].capitalize()} •••• {details['card']['last4']}"
+    return f"Bank account •••• {details['us_bank_account']['last4']}"
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    body = (await request.body()).decode(errors="replace")
+    return {name: values[-1] for name, values in parse_qs(body, keep_blank_values=True).items()}
+
+
+def _with_query(url: str, intent: JsonObject) -> str:
+    """The address a buyer comes back to, with the intent that it is about, as Stripe adds it."""
+    parts = urlsplit(url)
+    query = [
+        *parse_qsl(parts.query),
+        ("payment_intent", intent["id"]),
+        ("payment_intent_client_secret", intent["client_secret"]),
+    ]
+    return urlunsplit(parts._replace(query=urlencode(query)))

@@ -1,0 +1,72 @@
+"""The settings, from the environment or a file ``.env``. The only reader of either."""
+
+from typing import Self
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A setting has a value that cannot be used. Names the setting and never repeats its value."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Secrets are ``SecretStr`` and do not print."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
+    )
+
+    slack_bot_token: SecretStr | None = None
+    slack_app_token: SecretStr | None = None
+    slack_signing_secret: SecretStr | None = None
+    slack_api_url: str = "https://slack.com/api/"
+    stripe_api_key: SecretStr | None = None
+    stripe_webhook_secret: SecretStr | None = None
+    stripe_api_url: str = "https://api.stripe.com"
+    database_url: str = "sqlite:///credits.db"
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    public_url: str | None = None
+    smtp_url: SecretStr | None = None
+    support_email: str = "support@skydeck.ai"
+    log_level: str = Field(default="INFO", validation_alias=AliasChoices("LOG_LEVEL", "log_level"))
+
+    @classmethod
+    def read(cls) -> Self:
+        """Raise ``SettingsError`` with one line per unusable setting."""
+        try:
+            return cls()
+        except ValidationError as wrong:
+            lines = (f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in wrong.errors(include_input=False))
+            raise SettingsError("\n".join(lines)) from None
+
+    @field_validator("database_url")
+    @classmethod
+    def _driver(cls, url: str) -> str:
+        """Accept the plain names people write and put our drivers in."""
+        scheme, mark, rest = url.partition("://")
+        drivers = {
+            "sqlite": "sqlite+aiosqlite",
+            "sqlite+aiosqlite": "sqlite+aiosqlite",
+            "postgres": "postgresql+psycopg",
+            "postgresql": "postgresql+psycopg",
+            "postgresql+psycopg": "postgresql+psycopg",
+        }
+        if not mark or scheme not in drivers:
+            raise ValueError("expected sqlite:///FILE or postgresql://USER@HOST/NAME")
+        if scheme.startswith("sqlite") and (not rest.startswith("/") or rest.strip("/") in ("", ":memory:")):
+            raise ValueError("expected a file, such as sqlite:///credits.db; memory would forget the money")
+        return f"{drivers[scheme]}://{rest}"
+
+    @field_validator("slack_api_url")
+    @classmethod
+    def _with_slash(cls, url: str) -> str:
+        return url if url.endswith("/") else f"{url}/"
+
+    @field_validator("stripe_api_url", "public_url")
+    @classmethod
+    def _without_slash(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("expected an address that begins with https:// or http://")
+        return url.rstrip("/") if url else url

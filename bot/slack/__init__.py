@@ -1,0 +1,1 @@
+"""Slack: Bolt, its error boundary, payloads, markup, names of actions. Knows nothing of what is sold."""

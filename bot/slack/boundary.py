@@ -1,0 +1,113 @@
+"""The boundary round every listener: nothing escapes into Bolt, and whoever pressed something hears back.
+
+A ``Refusal`` becomes its sentence, an ``Outage`` an honest "nothing is lost", and a bug a reference that is logged and
+shown. The answer goes where the person looks: the form's field, the form, or an ephemeral message.
+"""
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from slack_bolt.kwargs_injection.async_args import AsyncArgs
+from slack_sdk.errors import SlackApiError
+from slack_sdk.models.blocks import SectionBlock
+from slack_sdk.models.views import View
+
+from bot.clockwork import Crew
+from bot.errors import Outage, Refusal
+from bot.slack import mrkdwn, names
+from bot.slack.payloads import sender
+from bot.text import Texts
+
+logger = logging.getLogger(__name__)
+
+Listener = Callable[[AsyncArgs], Awaitable[None]]
+
+
+class Boundary:
+    """Wraps listeners. ``texts_of`` gives a person's language; ``crew`` does what need not precede the ack."""
+
+    def __init__(self, texts_of: Callable[[str], Texts], crew: Crew, support_email: str) -> None:
+        self._texts_of = texts_of
+        self._crew = crew
+        self._support = support_email
+
+    def later(self, listener: Listener) -> Listener:
+        """Acknowledge first, then do the work beside Bolt: Slack waits three seconds, and Bolt's loop for nobody."""
+
+        async def wrapped(args: AsyncArgs) -> None:
+            await args.ack()
+            self._crew.start(self._guarded(listener, args))
+
+        return wrapped
+
+    def now(self, listener: Listener) -> Listener:
+        """The listener acknowledges by itself, with what the person is to see: for forms."""
+
+        async def wrapped(args: AsyncArgs) -> None:
+            await self._guarded(listener, args)
+
+        return wrapped
+
+    async def _guarded(self, listener: Listener, args: AsyncArgs) -> None:
+        try:
+            await listener(args)
+        except Refusal as refusal:
+            logger.info("refused: %s", refusal.key, extra={"facts": str(refusal.facts)})
+            await self._answer(args, self.sentence(refusal, args), refusal.field)
+        except Outage as outage:
+            logger.warning("outage: %s", outage)
+            await self._answer(args, self._texts(args)("error.outage", service=outage.service))
+        except Exception:
+            reference = secrets.token_hex(4)
+            logger.exception("listener failed", extra={"reference": reference})
+            await self._answer(args, self._texts(args)("error.bug", reference=reference, support=self._support))
+
+    def sentence(self, refusal: Refusal, args: AsyncArgs) -> str:
+        facts = {name: mrkdwn.fact(value) for name, value in refusal.facts.items()}
+        return self._texts(args)(refusal.key, support=self._support, **facts)
+
+    def _texts(self, args: AsyncArgs) -> Texts:
+        return self._texts_of(sender(args.body).user_id)
+
+    async def _answer(self, args: AsyncArgs, sentence: str, field: str | None = None) -> None:
+        """Say it where the person looks. What cannot be said any more is logged; nothing hangs on it."""
+        try:
+            await self._say(args, sentence, field)
+        except (SlackApiError, OSError, ValueError) as error:
+            logger.warning("an answer could not be given: %s", error)
+
+    async def _say(self, args: AsyncArgs, sentence: str, field: str | None) -> None:
+        if args.body.get("type") == "view_submission":
+            block = field and _block_of(args.body["view"], field)
+            if block:
+                await args.ack(response_action="errors", errors={block: sentence})
+            else:
+                await args.ack(response_action="update", view=notice(self._texts(args), sentence))
+        elif args.body.get("response_url"):
+            await args.respond(text=sentence, response_type="ephemeral", replace_original=False)
+        elif args.body.get("type") == "block_actions" and args.body.get("view", {}).get("type") == "modal":
+            await args.client.views_push(trigger_id=args.body["trigger_id"], view=notice(self._texts(args), sentence))
+        elif args.body.get("trigger_id"):
+            await args.client.views_open(trigger_id=args.body["trigger_id"], view=notice(self._texts(args), sentence))
+
+
+def notice(texts: Texts, sentence: str) -> View:
+    """A form that only says something."""
+    return View(
+        type="modal",
+        callback_id=names.NOTICE,
+        title=texts("app.name"),
+        close=texts("form.close"),
+        blocks=[SectionBlock(text=sentence)],
+    )
+
+
+def _block_of(view: dict[str, Any], action_id: str) -> str | None:
+    """The block that holds an input, by the input's own name."""
+    for block in view["blocks"]:
+        if block["type"] == "input" and block["element"]["action_id"] == action_id:
+            found: str = block["block_id"]
+            return found
+    return None

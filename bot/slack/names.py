@@ -1,0 +1,17 @@
+"""Every name that Slack sends back to us. Features meet here: one may show another's button without importing it."""
+
+from typing import Final
+
+BUY_COMMAND: Final = "/buy-credits"
+BUY_SHORTCUT: Final = "buy_credits"
+
+BUY_FORM: Final = "buy_form"
+BUY_AGAIN_FORM: Final = "buy_again_form"
+NOTICE: Final = "notice"
+
+OPEN_BUY_FORM: Final = "open_buy_form"  # a button anywhere; its value may be an amount in cents
+QUICK_AMOUNT: Final = "quick_amount"  # several buttons in the form: quick_amount_2500
+AMOUNT: Final = "amount"
+PAY_WITH: Final = "pay_with"
+CANCEL_PURCHASE: Final = "cancel_purchase"
+FOLLOW_LINK: Final = "follow_link"  # buttons that open a page: Slack reports the press all the same

@@ -1,0 +1,27 @@
+"""Who sent a payload, and from where. Commands, buttons, forms and events each say it in their own way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """The person, and the workspace the bot was called in."""
+
+    enterprise_id: str
+    team_id: str
+    user_id: str
+
+
+def sender(body: Mapping[str, Any]) -> Sender:
+    """Raise ``ValueError`` when the payload names nobody."""
+    user = body.get("user_id") or _id(body.get("user")) or _id((body.get("event") or {}).get("user"))
+    team = body.get("team_id") or _id(body.get("team")) or (body.get("user") or {}).get("team_id")
+    if not user or not team:
+        raise ValueError("a payload without a user or a team")
+    return Sender(body.get("enterprise_id") or _id(body.get("enterprise")) or "", team, user)
+
+
+def _id(value: object) -> str | None:
+    return value.get("id") if isinstance(value, Mapping) else value if isinstance(value, str) else None

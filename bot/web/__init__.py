@@ -1,0 +1,1 @@
+"""HTTP: the server, limits on what it reads, health and metrics, and the doors for Slack and for buyers."""

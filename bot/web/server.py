@@ -1,0 +1,129 @@
+"""Serves an ASGI app inside the running event loop, and stops without waiting for streams that never end."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Generator
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+GRACE_SECONDS: Final = 0.5
+_NEAREST: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - whoever listens everywhere is reached here
+
+
+class CannotListen(OSError):
+    """The address cannot be listened on. Says which and why."""
+
+
+class Server:
+    """One listening address. ``url`` is known once ``start`` has returned; it keeps its port for another start."""
+
+    def __init__(self, app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> None:
+        self._app = app
+        self._host = host
+        self._port = port
+        self._inner: _Inner | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where this machine reaches the server."""
+        host = _NEAREST.get(self._host, self._host)
+        return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
+
+    async def start(self) -> None:
+        """Listen and answer. Raise ``CannotListen`` when the port is taken."""
+        listener = _listen(self._host, self._port)
+        self._port = listener.getsockname()[1]
+        config = uvicorn.Config(
+            self._run,
+            interface="asgi3",
+            http="h11",  # bounds the size of headers, and is there in every installation
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=75,  # longer than clients keep theirs, so that no request meets a closing door
+        )
+        config.load()
+        self._inner = _Inner(config)
+        self._serving = asyncio.create_task(self._inner.serve(sockets=[listener]))
+        await self._inner.up.wait()
+
+    async def stop(self) -> None:
+        """Let answers finish for half a second, then cut whatever is still open. Stopping twice is allowed."""
+        if self._inner is not None and self._serving is not None:
+            self._inner.leave()
+            await self._serving
+            self._inner = self._serving = None
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the app; work that is cancelled because the server stops ends without a traceback in the log."""
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            if self._inner is not None and not self._inner.should_exit:
+                raise
+
+
+class _Inner(uvicorn.Server):
+    """uvicorn without its signal handlers, since the process around us decides what Ctrl+C means, nor its pauses."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        self.should_exit = True
+        self._leaving.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+    async def main_loop(self) -> None:
+        self.up.set()
+        while not await self.on_tick(0):  # keeps the Date header right
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), timeout=1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        if not await self._emptied(GRACE_SECONDS):
+            await self._cut()
+
+    async def _cut(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        for _ in range(10):  # work that will not be cancelled is left behind: stopping never hangs
+            if await self._emptied(0.05):
+                return
+            for task in list(self.server_state.tasks):
+                task.cancel()
+
+    async def _emptied(self, seconds: float) -> bool:
+        """Whether every connection and every request is gone before that many seconds are."""
+        end = asyncio.get_running_loop().time() + seconds
+        while self.server_state.connections or self.server_state.tasks:
+            if asyncio.get_running_loop().time() >= end:
+                return False
+            await asyncio.sleep(0.005)
+        return True
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.create_server(address[:2], family=family)
+    except OSError as error:
+        why = f"cannot listen on {host}:{port} (HOST and PORT): {error.strerror}"
+        raise CannotListen(error.errno, why) from None
+    # asyncio does this only for sockets it has made itself; without it every answer waits 40 ms for Nagle.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener

@@ -1,0 +1,616 @@
+"""The outbox through its front door: messages are owed, Slack behaves badly, in the end it shows what it ought to."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text, update
+
+from bot import faultpoint
+from bot.db.engine import Database
+from bot.errors import Outage
+from bot.outbox import store
+from bot.outbox.model import LEASE, LONGEST_WAIT, Blocks, Channel, Message, User, backoff
+from bot.outbox.service import MOST_PLACES_AT_ONCE, Outbox
+from bot.outbox.tables import outbox as table
+from bot.sandbox.faults import Kind
+from bot.slack.client import SlackClient
+
+from .world import OWNER, Killed, World, section
+
+POST = "chat.postMessage"
+UPDATE = "chat.update"
+
+
+# --- one living message
+
+
+async def test_a_message_is_posted_once_and_edited_ever_after(world: World) -> None:
+    await world.owe("pur_1", "Charging")
+    assert await world.outbox.deliver() == 1
+    [message] = world.shown()
+    assert (message.text, message.blocks[0]["text"]["text"]) == ("Charging", "*Charging*")
+    assert not message.unfurl_links
+    assert not message.unfurl_media
+
+    await world.owe("pur_1", "Paid")
+    assert await world.outbox.deliver() == 1
+    [edited] = world.shown()
+    assert (edited.ts, edited.text, edited.blocks[0]["text"]["text"]) == (message.ts, "Paid", "*Paid*")
+    assert await world.outbox.deliver() == 0
+
+
+async def test_changes_that_come_quickly_melt_into_one(world: World) -> None:
+    calls = Calls(world.slack)
+    for words in ("Charging", "Waiting for the bank", "Paid"):
+        await world.owe("pur_1", words)
+
+    await Outbox(world.database, calls, world.clock).deliver()
+
+    assert world.texts() == ["Paid"]
+    assert calls.made == [f"open_dm {OWNER}", "post Paid"]
+
+
+async def test_the_same_content_again_is_nothing_to_tell(world: World) -> None:
+    await world.owe("pur_1", "Paid")
+    await world.outbox.deliver()
+    await world.owe("pur_1", "Paid")
+
+    assert await world.outbox.deliver() == 0
+    assert not world.shown()[0].edited
+
+
+async def test_what_changes_while_it_is_sent_is_sent_again(world: World) -> None:
+    async def change(call: str) -> None:
+        if call == "post Charging":
+            await world.owe("pur_1", "Paid")
+
+    calls = Calls(world.slack, after=change)
+    await world.owe("pur_1", "Charging")
+    await Outbox(world.database, calls, world.clock).deliver()
+
+    assert calls.made == [f"open_dm {OWNER}", "post Charging", "update Paid"]
+
+
+async def test_a_channel_gets_its_own_message(world: World) -> None:
+    place = world.workspace.add_channel("billing", [world.workspace.bot_user_id])
+    await world.owe("pur_1:buyer", "Paid")
+    await world.owe("pur_1:channel", "Ada bought credits", Channel(place.id))
+    await world.outbox.deliver()
+
+    assert world.texts() == ["Paid"]
+    assert [message.text for message in world.workspace.messages(place.id)] == ["Ada bought credits"]
+
+
+async def test_nothing_is_kept_open_in_the_database_while_slack_is_asked(world: World) -> None:
+    """SQLite has one writer: this would wait for ever if the outbox kept a transaction open."""
+
+    async def write(call: str) -> None:
+        async with asyncio.timeout(2):
+            await world.owe("pur_2", f"{len(calls.made)}", Channel("C0NOWHERE"))
+
+    calls = Calls(world.slack, before=write)
+    await world.owe("pur_1", "Charging")
+    world.workspace.faults.arm(POST, Kind.CUT_AFTER)
+    await Outbox(world.database, calls, world.clock).deliver()
+    assert len(calls.made) > 1
+
+
+# --- trouble that passes
+
+
+@pytest.mark.parametrize("kind", [Kind.CUT_BEFORE, Kind.STATUS, Kind.HTML, Kind.RATE_LIMITED])
+@pytest.mark.parametrize("call", ["conversations.open", POST, UPDATE])
+async def test_a_failing_slack_delays_a_message_and_loses_none(world: World, call: str, kind: Kind) -> None:
+    world.workspace.scopes.add("im:history")
+    world.workspace.faults.arm(call, kind, times=2)
+    for words in ("Charging", "Paid"):
+        await world.owe("pur_1", words)
+        await world.deliver_all()
+
+    assert world.texts() == ["Paid"]
+    assert len(world.workspace.faults.hits) == 2
+
+
+async def test_failures_are_tried_again_ever_more_slowly(world: World) -> None:
+    world.workspace.faults.arm(POST, Kind.STATUS, times=None, code=503)
+    await world.owe("pur_1", "Paid")
+    tries = []
+    for second in range(16):
+        await world.outbox.deliver()
+        if len(world.workspace.faults.hits) > len(tries):
+            tries.append(second)
+        world.clock.wind(1)
+    assert tries == [0, 1, 3, 7, 15]
+
+    world.workspace.faults.disarm()
+    await world.deliver_all()
+    assert world.texts() == ["Paid"]
+
+
+def test_the_waits_double_up_to_five_minutes() -> None:
+    assert [backoff(n, 0.0).total_seconds() for n in range(10)] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]
+    assert backoff(1_000_000, 0.0) == LONGEST_WAIT
+    assert backoff(3, 1.0) == timedelta(seconds=4)
+
+
+async def test_a_place_that_is_told_to_wait_waits_and_the_others_do_not(world: World) -> None:
+    world.workspace.add_person("U0BEN", "ben")
+    world.workspace.faults.arm(POST, Kind.RATE_LIMITED, retry_after=20)
+    await world.owe("pur_1", "Paid")
+    await world.outbox.deliver()
+    await world.owe("pur_2", "Paid too")
+    await world.owe("pur_3", "Paid as well", User("U0BEN"))
+    await world.outbox.deliver()
+    assert (world.texts(), world.texts("U0BEN")) == ([], ["Paid as well"])
+
+    world.clock.wind(19)
+    assert await world.outbox.deliver() == 0
+    world.clock.wind(1)
+    assert await world.outbox.deliver() == 2
+    assert sorted(world.texts()) == ["Paid", "Paid too"]
+
+
+async def test_a_lost_answer_is_looked_for_before_anything_is_posted_again(world: World) -> None:
+    world.workspace.scopes.add("im:history")
+    world.workspace.faults.arm(POST, Kind.CUT_AFTER)
+    await world.owe("pur_1", "Charging")
+    await world.outbox.deliver()
+    await world.owe("pur_1", "Paid")
+    await world.deliver_all()
+
+    assert world.texts() == ["Paid"]
+
+
+async def test_without_the_history_scope_a_lost_answer_is_the_one_case_of_a_message_seen_twice(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.workspace.faults.arm(POST, Kind.CUT_AFTER)
+    await world.owe("pur_1", "Charging")
+    await world.deliver_all()
+    await world.owe("pur_1", "Paid")
+    await world.deliver_all()
+
+    assert world.texts() == ["Charging", "Paid"]
+    assert "it may appear twice" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [Kind.RATE_LIMITED, Kind.STATUS])
+async def test_a_post_that_certainly_did_not_happen_is_not_looked_for(world: World, kind: Kind) -> None:
+    world.workspace.faults.arm(POST, kind, code=200, body={"ok": False, "error": "message_limit_exceeded"})
+    calls = Calls(world.slack)
+    world.outbox = Outbox(world.database, calls, world.clock)
+    await world.owe("pur_1", "Paid")
+    await world.deliver_all()
+
+    assert [call.split()[0] for call in calls.made] == ["open_dm", "post", "post"]
+
+
+# --- trouble that does not pass
+
+
+async def test_a_channel_that_was_archived_is_given_up_and_said_so(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = world.workspace.add_channel("billing", [world.workspace.bot_user_id])
+    await world.owe("pur_1", "Charging", Channel(place.id))
+    await world.outbox.deliver()
+    world.workspace.archive(place.id)
+    await world.owe("pur_1", "Paid", Channel(place.id))
+    await world.outbox.deliver()
+
+    assert await world.dead() == [f"pur_1 to {place.id}: is_archived"]
+    assert "pur_1 cannot be delivered" in caplog.text
+    assert (await world.waiting()).count == 0
+
+    await world.owe("pur_1", "Paid, and more", Channel(place.id))
+    assert await world.outbox.deliver() == 0, "what is buried stays so"
+
+    await world.owe("pur_1", "Paid, and more")
+    await world.outbox.deliver()
+    assert world.texts() == ["Paid, and more"], "unless it goes somewhere else"
+    assert await world.dead() == []
+
+
+async def test_each_place_that_is_gone_is_given_up_after_one_try(world: World) -> None:
+    workspace = world.workspace
+    workspace.add_person("U0GONE", "gone", deleted=True)
+    workspace.add_person("U0BOT", "robot", is_bot=True)
+    stranger = workspace.add_channel("secret", private=True)
+    outside = workspace.add_channel("outside")
+    for key, to in enumerate(
+        (User("U0GONE"), User("U0BOT"), User("U0NOBODY"), Channel(stranger.id), Channel(outside.id))
+    ):
+        await world.owe(f"pur_{key}", "Paid", to)
+    await world.outbox.deliver()
+
+    reasons = {line.rpartition(": ")[2] for line in await world.dead()}
+    assert reasons == {"user_disabled", "cannot_dm_bot", "user_not_found", "channel_not_found", "not_in_channel"}
+    assert (await world.waiting()).count == 0
+
+
+async def test_what_a_revoked_token_stopped_is_sent_when_the_bot_starts_with_a_better_one(world: World) -> None:
+    world.workspace.token_trouble = "token_revoked"
+    await world.owe("pur_1", "Paid")
+    await world.outbox.deliver()
+    assert await world.dead() == [f"pur_1 to {OWNER}: token_revoked"]
+
+    world.workspace.token_trouble = ""
+    running = asyncio.create_task(world.another_bot().run())
+    await world.workspace.until(lambda: world.texts() == ["Paid"])
+    await stop(running)
+    assert await world.dead() == []
+
+
+async def test_a_message_that_somebody_deleted_is_posted_anew(world: World) -> None:
+    await world.owe("pur_1", "Charging")
+    await world.outbox.deliver()
+    world.workspace.erase(world.shown()[0])
+    await world.owe("pur_1", "Paid")
+    await world.outbox.deliver()
+
+    assert world.texts() == ["Paid"]
+
+
+async def test_a_message_too_old_to_be_edited_is_posted_anew(world: World) -> None:
+    await world.owe("pur_1", "Charging")
+    await world.outbox.deliver()
+    world.workspace.faults.arm(UPDATE, Kind.STATUS, code=200, body={"ok": False, "error": "edit_window_closed"})
+    world.workspace.faults.arm(POST, Kind.CUT_AFTER)
+    world.workspace.scopes.add("im:history")
+    await world.owe("pur_1", "Paid")
+    await world.deliver_all()
+
+    assert world.texts() == ["Charging", "Paid"]
+
+
+async def test_blocks_that_slack_does_not_take_are_left_out_and_the_text_goes_alone(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def owe(words: str, blocks: Blocks) -> None:
+        message = Message("pur_1", User(OWNER), words, blocks)
+        await world.database.write(lambda tx: store.owe(tx, message, world.clock.now()))
+        assert await world.outbox.deliver() == 1
+
+    def shown() -> tuple[str, int]:
+        [message] = world.shown()
+        return message.text, len(message.blocks)
+
+    await owe("Charging", [{"type": "chart_of_the_future"}])
+    assert shown() == ("Charging", 0)
+    await owe("Paid", section("*Paid*"))
+    assert shown() == ("Paid", 1)
+    await owe("Refunded", [{"type": "chart_of_the_future"}])
+    assert shown() == ("Refunded", 0)
+    assert [record.levelno for record in caplog.records].count(logging.ERROR) == 2
+    assert "chart_of_the_future" in caplog.text
+
+
+async def test_a_text_that_is_too_long_even_alone_is_cut(world: World) -> None:
+    await world.owe("pur_1", "x" * 50_000)
+    await world.outbox.deliver()
+
+    [message] = world.shown()
+    assert len(message.text) == 4_000
+    assert message.text.endswith("x…")
+
+
+async def test_a_message_with_nothing_in_it_is_given_up(world: World) -> None:
+    await world.database.write(lambda tx: store.owe(tx, Message("pur_1", User(OWNER), "", []), world.clock.now()))
+    await world.outbox.deliver()
+
+    assert await world.dead() == [f"pur_1 to {OWNER}: no_text"]
+
+
+# --- speed
+
+
+async def test_posts_in_one_place_are_a_second_apart_and_edits_are_not(world: World) -> None:
+    world.workspace.strict_rate = True
+    began = world.clock.monotonic()
+    for number in range(7):
+        await world.owe(f"pur_{number}", f"Paid {number}")
+    await world.outbox.deliver()
+    took = world.clock.monotonic() - began
+    assert 6 <= took < 9
+
+    for number in range(7):
+        await world.owe(f"pur_{number}", f"Refunded {number}")
+    await world.outbox.deliver()
+    assert world.clock.monotonic() - began - took < 3
+    assert world.texts() == [f"Refunded {number}" for number in range(7)]
+
+
+async def test_places_are_served_at_once_but_each_hears_one_thing_at_a_time(world: World) -> None:
+    for person in range(30):
+        world.workspace.add_person(f"U{person:04}", f"person{person}")
+        for message in range(2):
+            await world.owe(f"pur_{person}_{message}", f"Paid {message}", User(f"U{person:04}"))
+    calls = Calls(world.slack, before=lambda call: asyncio.sleep(0.03))
+    await Outbox(world.database, calls, world.clock).deliver()
+
+    assert all(len(world.texts(f"U{person:04}")) == 2 for person in range(30))
+    assert calls.most_in_one_channel == 1
+    assert 5 < calls.most_at_once <= MOST_PLACES_AT_ONCE
+
+
+async def test_a_place_in_trouble_does_not_hold_up_the_others(world: World) -> None:
+    world.workspace.add_person("U0BEN", "ben")
+    world.workspace.faults.arm("conversations.open", Kind.HANG, seconds=0.3)
+    await world.owe("pur_1", "Slow")
+    running = asyncio.create_task(world.outbox.run())
+    await until(lambda: bool(world.workspace.faults.hits))
+    await world.owe("pur_2", "Quick", User("U0BEN"))
+    world.outbox.nudge()
+
+    await world.workspace.until(lambda: world.texts("U0BEN") == ["Quick"], timeout=0.25)
+    assert world.texts() == []
+    await world.workspace.until(lambda: world.texts() == ["Slow"])
+    await stop(running)
+
+
+# --- death and other processes
+
+
+@pytest.mark.parametrize("point", ["K13", "K14"])
+async def test_a_bot_that_is_killed_finishes_its_message_when_it_is_back(world: World, point: str) -> None:
+    world.workspace.scopes.add("im:history")
+    for words in ("Charging", "Paid"):
+        await world.owe("pur_1", words)
+        kill_at(point)
+        with pytest.raises(Killed):
+            await world.outbox.deliver()
+        faultpoint.arm(lambda name: None)
+        await world.restart()
+        await world.deliver_all()
+
+    assert world.texts() == ["Paid"]
+
+
+async def test_two_processes_on_one_database_tell_slack_once(world: World) -> None:
+    other = world.another_bot()
+    for person in range(12):
+        world.workspace.add_person(f"U{person:04}", f"person{person}")
+        await world.owe(f"pur_{person}", "Paid", User(f"U{person:04}"))
+    assert sum(await asyncio.gather(world.outbox.deliver(), other.deliver())) == 12
+
+    assert all(world.texts(f"U{person:04}") == ["Paid"] for person in range(12))
+
+
+async def test_a_process_that_was_frozen_and_edits_too_late_is_corrected(world: World) -> None:
+    await world.owe("pur_1", "Charging")
+    await world.outbox.deliver()
+
+    async def freeze(call: str) -> None:
+        calls.before = None
+        world.clock.wind(LEASE.total_seconds() + 1)
+        await world.owe("pur_1", "Paid")
+        assert await world.outbox.deliver() == 1
+
+    calls = Calls(world.slack, before=freeze)
+    await world.owe("pur_1", "Waiting for the bank")
+    frozen = Outbox(world.database, calls, world.clock)
+    await frozen.deliver()
+
+    assert calls.made == ["update Waiting for the bank", "update Paid"]
+    assert world.texts() == ["Paid"]
+
+
+async def test_a_process_that_was_frozen_before_its_post_does_not_post(world: World) -> None:
+    async def freeze(call: str) -> None:
+        calls.before = None
+        world.clock.wind(LEASE.total_seconds() + 1)
+        assert await world.outbox.deliver() == 1
+
+    calls = Calls(world.slack, before=freeze)
+    await world.owe("pur_1", "Paid")
+    await Outbox(world.database, calls, world.clock).deliver()
+
+    assert calls.made == [f"open_dm {OWNER}"]
+    assert world.texts() == ["Paid"]
+
+
+async def test_a_message_that_moves_while_it_is_sent_ends_in_its_new_place(world: World) -> None:
+    place = world.workspace.add_channel("billing", [world.workspace.bot_user_id])
+
+    async def move(call: str) -> None:
+        if len(calls.made) == 2:
+            await world.owe("pur_1", "Paid", Channel(place.id))
+
+    calls = Calls(world.slack, after=move)
+    await world.owe("pur_1", "Paid")
+    await Outbox(world.database, calls, world.clock).deliver()
+
+    assert [message.text for message in world.workspace.messages(place.id)] == ["Paid"]
+
+
+async def test_a_clock_that_was_set_back_does_not_hold_messages_up(world: World) -> None:
+    far = world.clock.now() + timedelta(hours=2)
+    await world.owe("pur_1", "Paid")
+    await world.database.write(lambda tx: tx.execute(update(table).values(due_at=far, lease_until=far)))
+
+    assert await world.outbox.deliver() == 1
+
+
+# --- the loop
+
+
+async def test_running_it_delivers_at_a_nudge_and_sooner_or_later_without_one(world: World) -> None:
+    running = asyncio.create_task(world.outbox.run())
+    await asyncio.sleep(0.05)
+    await world.owe("pur_1", "Charging")
+    world.outbox.nudge()
+    await world.workspace.until(lambda: world.texts() == ["Charging"], timeout=0.6)
+    await world.owe("pur_1", "Paid")
+    await world.workspace.until(lambda: world.texts() == ["Paid"], timeout=3)
+    await stop(running)
+
+
+async def test_stopping_lets_what_is_being_sent_arrive_and_begins_nothing_new(world: World) -> None:
+    world.workspace.faults.arm(POST, Kind.HANG, seconds=0.2)
+    await world.owe("pur_1", "Paid")
+    await world.owe("pur_2", "Paid too")
+    running = asyncio.create_task(world.outbox.run())
+    await until(lambda: bool(world.workspace.faults.hits))
+    await stop(running)
+
+    assert world.texts() == ["Paid"]
+    assert (await world.waiting()).count == 1
+    assert await world.outbox.deliver() == 0, "it has stopped"
+    assert await world.another_bot().deliver() == 1
+    assert world.texts() == ["Paid", "Paid too"]
+
+
+async def test_it_goes_on_when_the_database_is_back(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    await world.database.write(lambda tx: tx.execute(text("ALTER TABLE outbox RENAME TO away")))
+    running = asyncio.create_task(world.outbox.run())
+    await until(lambda: "cannot reach the database" in caplog.text)
+    await world.database.write(lambda tx: tx.execute(text("ALTER TABLE away RENAME TO outbox")))
+    await world.owe("pur_1", "Paid")
+
+    await world.workspace.until(lambda: world.texts() == ["Paid"])
+    await stop(running)
+
+
+async def test_a_message_is_not_told_twice_because_the_database_was_away_when_it_had_been_told(world: World) -> None:
+    database = Faltering(world.database.url.render_as_string(hide_password=False))
+
+    async def falter(call: str) -> None:
+        database.failures = 3 if call.startswith("post") else 0
+
+    calls = Calls(world.slack, after=falter)
+    await world.owe("pur_1", "Paid")
+    assert await Outbox(database, calls, world.clock, jitter=lambda: 0.0).deliver() == 1
+    await database.dispose()
+
+    await world.deliver_all()
+    assert database.failures == 0
+    assert world.texts() == ["Paid"]
+
+
+async def test_a_bug_is_logged_with_its_traceback_and_the_others_are_served(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def stumble(call: str) -> None:
+        if OWNER in call:
+            raise KeyError("a bug")
+
+    world.workspace.add_person("U0BEN", "ben")
+    calls = Calls(world.slack, after=stumble)
+    running = asyncio.create_task(Outbox(world.database, calls, world.clock).run())
+    await world.owe("pur_1", "Paid")
+    await world.owe("pur_2", "Paid too", User("U0BEN"))
+
+    await world.workspace.until(lambda: world.texts("U0BEN") == ["Paid too"])
+    await until(lambda: any(record.exc_info and "a bug" in str(record.exc_info[1]) for record in caplog.records))
+    assert not running.done()
+    await stop(running)
+
+
+# --- what others may know
+
+
+async def test_health_sees_how_many_wait_and_since_when(world: World) -> None:
+    assert await world.waiting() == store.Waiting(0, None)
+    world.workspace.faults.arm(POST, Kind.CUT_BEFORE, times=None)
+    owed_at = world.clock.now()
+    await world.owe("pur_1", "Paid")
+    world.clock.wind(60)
+    await world.owe("pur_2", "Paid")
+    await world.outbox.deliver()
+
+    waiting = await world.waiting()
+    assert waiting.count == 2
+    assert waiting.oldest is not None
+    assert timedelta(0) <= waiting.oldest - owed_at < timedelta(seconds=5)
+
+
+async def test_what_is_due_is_found_through_its_index(world: World) -> None:
+    if not world.database.is_sqlite:
+        pytest.skip("PostgreSQL scans small tables whatever their indexes")
+    query = store.due_query(world.clock.now(), besides=["U1", "U2"], limit=5)
+    async with world.database.read() as tx:
+        sql = str(query.compile(tx.engine.sync_engine, compile_kwargs={"literal_binds": True}))
+        plan = (await tx.execute(text(f"EXPLAIN QUERY PLAN {sql}"))).all()
+    assert any("ix_outbox_due" in str(step) for step in plan), plan
+
+
+# --- tools
+
+
+class Calls:
+    """A messenger that notes what is asked of the one behind it, with something happening before or after."""
+
+    def __init__(
+        self,
+        slack: SlackClient,
+        *,
+        before: Callable[[str], Awaitable[None]] | None = None,
+        after: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
+        self.slack, self.before, self.after = slack, before, after
+        self.made: list[str] = []
+        self.most_at_once = 0
+        self.most_in_one_channel = 0
+        self._now: list[str] = []
+
+    async def open_dm(self, user_id: str) -> str:
+        return await self._through(user_id, f"open_dm {user_id}", self.slack.open_dm(user_id))
+
+    async def post(self, channel: str, text: str, blocks: Blocks, *, key: str) -> str:
+        return await self._through(channel, f"post {text}", self.slack.post(channel, text, blocks, key=key))
+
+    async def update(self, channel: str, ts: str, text: str, blocks: Blocks, *, key: str) -> None:
+        return await self._through(channel, f"update {text}", self.slack.update(channel, ts, text, blocks, key=key))
+
+    async def find(self, channel: str, key: str, since: object) -> str | None:
+        return await self._through(channel, "find", self.slack.find(channel, key, since))
+
+    async def _through(self, channel, name, call):
+        self.made.append(name)
+        self._now.append(channel)
+        self.most_at_once = max(self.most_at_once, len(self._now))
+        self.most_in_one_channel = max(self.most_in_one_channel, self._now.count(channel))
+        try:
+            if self.before is not None:
+                await self.before(name)
+            answer = await call
+            if self.after is not None:
+                await self.after(name)
+            return answer
+        finally:
+            self._now.remove(channel)
+
+
+class Faltering(Database):
+    """A database that does not answer the next ``failures`` writes."""
+
+    failures = 0
+
+    async def write(self, work):
+        if self.failures:
+            self.failures -= 1
+            raise Outage("database", "away")
+        return await super().write(work)
+
+
+def kill_at(point: str) -> None:
+    def die(name: str) -> None:
+        if name == point:
+            raise Killed(name)
+
+    faultpoint.arm(die)
+
+
+async def stop(running: asyncio.Task[None]) -> None:
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not true():  # noqa: ASYNC110 - there is nothing to be told by
+            await asyncio.sleep(0.005)

@@ -1,0 +1,676 @@
+"""The sandbox's page over HTTP: what it shows to whom, what it lets be done, and that nobody's words become markup."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from bot.sandbox.clock import WindableClock
+from bot.sandbox.page import Account, Entry, LedgerView, Page, Purchase
+from bot.sandbox.page import markdown as standard_markdown
+from bot.sandbox.page.blocks import Blocks, Form, Templates
+from bot.sandbox.page.dates import Reader
+from bot.sandbox.page.mrkdwn import Mrkdwn, Names
+from bot.sandbox.slack import Message, Workspace
+from bot.sandbox.stripe import StripeAccount
+from bot.web.server import Server
+
+MANIFEST = {
+    "features": {
+        "slash_commands": [
+            {"command": "/buy-credits", "description": "Buy AI credits", "usage_hint": "[amount]"},
+        ],
+        "app_home": {"home_tab_enabled": True, "messages_tab_read_only_enabled": True},
+        "shortcuts": [
+            {"name": "Buy credits", "type": "global", "callback_id": "buy", "description": "Opens the form"},
+            {
+                "name": "About this message",
+                "type": "message",
+                "callback_id": "about",
+                "description": "Not for everywhere",
+            },
+        ],
+    },
+    "settings": {"event_subscriptions": {"bot_events": ["app_home_opened"]}},
+    "oauth_config": {"scopes": {"bot": ["commands", "chat:write", "im:write", "users:read"]}},
+}
+
+
+ROLES = {"UADA": "owner", "UGUS": "guest", "UBEN": "owner on Free Trial"}
+
+
+@dataclass
+class Bot:
+    """Stands where the bot does: keeps what Slack sends it, and answers what the test says."""
+
+    heard: list[dict[str, Any]] = field(default_factory=list)
+    answer: dict[str, Any] | None = None
+
+    async def hear(self, request: Request) -> Response:
+        if request.headers["content-type"] == "application/json":
+            self.heard.append(await request.json())
+        else:
+            form = dict(await request.form())
+            self.heard.append(json.loads(str(form["payload"])) if "payload" in form else form)
+        return Response() if self.answer is None else JSONResponse(self.answer)
+
+
+@dataclass
+class Sandbox:
+    workspace: Workspace
+    stripe: StripeAccount
+    clock: WindableClock
+    bot: Bot
+    http: httpx.AsyncClient
+    books: LedgerView = field(default_factory=LedgerView)
+    wound: list[timedelta] = field(default_factory=list)
+
+    async def page(self, user: str = "UADA", channel: str = "", tab: str = "") -> str:
+        answer = await self.http.get("/", params={"as": user, "in": channel, "tab": tab})
+        assert answer.status_code == 200
+        return answer.text
+
+    async def do(self, act: str, user: str = "UADA", **asked: Any) -> httpx.Response:
+        return await self.http.post(f"/do/{act}", json={"as": user, **asked})
+
+    async def post(self, channel: str, text: str, **more: Any) -> Message:
+        """The bot writes a message."""
+        headers = {"Authorization": f"Bearer {self.workspace.bot_token}"}
+        url = f"{self.workspace.base_url}/api/chat.postMessage"
+        answer = (await self.http.post(url, json={"channel": channel, "text": text, **more}, headers=headers)).json()
+        assert answer["ok"], answer
+        return self.workspace.message(answer["channel"], answer["ts"])
+
+    async def open(self, user: str, view: dict[str, Any]) -> str:
+        """The bot opens a modal; its id comes back."""
+        trigger = self.workspace.new_trigger(user)
+        headers = {"Authorization": f"Bearer {self.workspace.bot_token}"}
+        url = f"{self.workspace.base_url}/api/views.open"
+        answer = (await self.http.post(url, json={"trigger_id": trigger, "view": view}, headers=headers)).json()
+        assert answer["ok"], answer
+        return str(answer["view"]["id"])
+
+    def general(self) -> str:
+        return self.workspace.channel_named("general").id
+
+
+@pytest_asyncio.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    clock, bot = WindableClock(), Bot()
+    workspace, stripe = Workspace(clock), StripeAccount(clock)
+    workspace.install(MANIFEST)
+    workspace.add_person("UADA", "ada", real_name="Ada Lovelace")
+    workspace.add_person("UGUS", "gus", real_name="Gus Guest", is_restricted=True)
+    workspace.add_person("UBEN", "ben", real_name="Ben Okafor")
+    workspace.add_person("USAM", "sam", real_name="Sam Stranger", is_stranger=True)
+    workspace.add_channel("general", ["UADA", "UBEN", "UGUS", workspace.bot_user_id])
+    workspace.add_channel("finance", ["UADA"], private=True)
+
+    async def ledger() -> LedgerView:
+        return made.books
+
+    async def wind(step: timedelta) -> None:
+        clock.wind(step.total_seconds())
+        made.wound.append(step)
+
+    page = Page(workspace, stripe, clock, ledger, wind, roles=ROLES)
+    hears = Starlette(routes=[Route("/", bot.hear, methods=["POST"])])
+    async with served(workspace.app) as slack_url, served(page.app) as url, served(hears) as bot_url:
+        workspace.base_url, workspace.request_url = slack_url, bot_url
+        async with httpx.AsyncClient(base_url=url, timeout=10) as http:
+            made = Sandbox(workspace, stripe, clock, bot, http)
+            yield made
+    await workspace.close()
+    await stripe.close()
+
+
+@asynccontextmanager
+async def served(app: Any) -> AsyncIterator[str]:
+    server = Server(app)
+    await server.start()
+    try:
+        yield server.url
+    finally:
+        await server.stop()
+
+
+# --- what is shown
+
+
+async def test_the_switch_shows_everyone_with_their_role(sandbox: Sandbox) -> None:
+    page = await sandbox.page("UBEN")
+
+    for name, role in (("Ada Lovelace", "Owner"), ("Gus Guest", "Guest"), ("Ben Okafor", "Owner on Free Trial")):
+        assert f"<b>{name}</b><small>{role}</small>" in page
+    assert page.count('aria-current="true"') == 1
+    assert "Sam Stranger" not in page
+
+
+async def test_a_person_sees_only_their_own_channels(sandbox: Sandbox) -> None:
+    assert "finance" in await sandbox.page("UADA")
+    assert "finance" not in await sandbox.page("UBEN")
+
+
+async def test_an_address_that_means_nothing_leads_to_the_first_person_and_channel(sandbox: Sandbox) -> None:
+    assert "<title>#general · Sandbox</title>" in await sandbox.page("UNOBODY", "CNOWHERE", "nothing")
+
+
+async def test_the_message_field_offers_the_commands_and_global_shortcuts_of_the_app(sandbox: Sandbox) -> None:
+    page = await sandbox.page()
+
+    assert 'data-command="/buy-credits"' in page
+    assert "[amount]" in page
+    assert 'data-shortcut="buy"' in page
+    assert "About this message" not in page
+
+
+async def test_where_the_app_takes_no_messages_there_is_no_field_to_write_them_in(sandbox: Sandbox) -> None:
+    assert 'id="composer-text"' in await sandbox.page("UADA", sandbox.general())
+
+    page = await sandbox.page("UADA", sandbox.workspace.dm("UADA"))
+
+    assert 'id="composer-text"' not in page
+    assert "Sending messages to Credits has been turned off." in page
+
+
+async def test_only_the_person_meant_sees_an_ephemeral_message_and_it_says_so(sandbox: Sandbox) -> None:
+    sandbox.bot.answer = {"text": "Only the owner may buy."}
+    await sandbox.do("say", "UBEN", channel=sandbox.general(), text="/buy-credits 5")
+
+    page = await sandbox.page("UBEN", sandbox.general())
+    assert "Only the owner may buy." in page
+    assert "Only visible to you" in page
+    assert "Only the owner may buy." not in await sandbox.page("UADA", sandbox.general())
+
+
+async def test_an_edited_message_says_so(sandbox: Sandbox) -> None:
+    message = await sandbox.post(sandbox.general(), "charging")
+    assert "(edited)" not in await sandbox.page()
+
+    sandbox.workspace.rewrite(message, text="paid")
+
+    page = await sandbox.page()
+    assert "paid" in page
+    assert "(edited)" in page
+
+
+async def test_unread_messages_are_counted_until_the_conversation_is_opened(sandbox: Sandbox) -> None:
+    await sandbox.post(sandbox.workspace.dm("UADA"), "one")
+    await sandbox.post(sandbox.workspace.dm("UADA"), "two")
+    assert unread(await sandbox.page("UADA", sandbox.general())) == ["2"]
+
+    await sandbox.page("UADA", sandbox.workspace.dm("UADA"))
+
+    assert unread(await sandbox.page("UADA", sandbox.general())) == []
+
+
+async def test_the_panel_shows_the_books(sandbox: Sandbox) -> None:
+    sandbox.books = LedgerView(
+        accounts=[Account("Acme Labs", "Essential", "112.34")],
+        entries=[Entry(2, "10:00", "purchase:pi_1", "Credits bought", [("acme", "+100.00"), ("stripe", "-100.00")])],
+        purchases=[Purchase("pur_1", "waiting_for_bank", "$100.00", "UBEN")],
+    )
+    page = await sandbox.page()
+    for words in ("112.34", "Credits bought", "+100.00", "waiting for bank", '"buyer">Ben Okafor<', "Books balance ✓"):
+        assert words in page
+
+    sandbox.books = LedgerView(verified=False)
+    assert "Books do not balance" in await sandbox.page()
+
+
+async def test_the_page_loads_nothing_from_elsewhere(sandbox: Sandbox) -> None:
+    answer = await sandbox.http.get("/")
+
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    loaded = [dict(attributes) for tag, attributes in tags(answer.text) if tag in ("script", "link", "img")]
+    for attributes in loaded:
+        url = attributes.get("src") or attributes.get("href") or ""
+        assert url.startswith("static/")
+        assert (await sandbox.http.get(f"/{url}")).status_code == 200
+
+
+# --- what can be done
+
+
+async def test_what_a_person_types_stays_text(sandbox: Sandbox) -> None:
+    typed = "<script>alert(1)</script> <!channel> & <@UADA>"
+    await sandbox.do("say", "UBEN", channel=sandbox.general(), text=typed)
+
+    [message] = sandbox.workspace.messages(sandbox.general())
+    assert message.text == "&lt;script&gt;alert(1)&lt;/script&gt; &lt;!channel&gt; &amp; &lt;@UADA&gt;"
+    page = await sandbox.page("UADA", sandbox.general())
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &lt;!channel&gt; &amp; &lt;@UADA&gt;" in page
+    assert "<script>alert" not in page
+    assert "broadcast" not in page
+
+
+async def test_a_command_reaches_the_bot(sandbox: Sandbox) -> None:
+    answer = await sandbox.do("say", channel=sandbox.general(), text="/buy-credits 25")
+
+    assert answer.json() == {}
+    assert sandbox.bot.heard[0]["command"] == "/buy-credits"
+    assert sandbox.bot.heard[0]["text"] == "25"
+
+
+async def test_a_shortcut_reaches_the_bot(sandbox: Sandbox) -> None:
+    await sandbox.do("shortcut", callback_id="buy")
+
+    assert sandbox.bot.heard[0]["callback_id"] == "buy"
+
+
+async def test_a_button_in_a_message_reaches_the_bot(sandbox: Sandbox) -> None:
+    button = {"type": "button", "action_id": "again", "value": "7", "text": plain("Buy again")}
+    message = await sandbox.post(sandbox.general(), "paid", blocks=[{"type": "actions", "elements": [button]}])
+    assert ">Buy again</button>" in await sandbox.page()
+
+    pressed = {"channel": message.channel, "message": message.ts, "action": "again", "kind": "button", "value": "7"}
+    await sandbox.do("press", **pressed, values={})
+
+    assert sandbox.bot.heard[0]["actions"][0]["value"] == "7"
+
+
+async def test_the_home_tab_shows_what_the_bot_published(sandbox: Sandbox) -> None:
+    dm = sandbox.workspace.dm("UADA")
+    assert "nothing on its Home tab yet" in await sandbox.page("UADA", dm, "home")
+
+    await sandbox.do("home")
+    assert sandbox.bot.heard[0]["event"]["type"] == "app_home_opened"
+    sandbox.workspace.views.publish(
+        "UADA", {"type": "home", "blocks": [{"type": "header", "text": plain("12 credits")}]}
+    )
+
+    assert "<h3>12 credits</h3>" in await sandbox.page("UADA", dm, "home")
+
+
+async def test_a_form_keeps_what_was_entered_and_shows_what_is_wrong_at_its_field(sandbox: Sandbox) -> None:
+    view = await sandbox.open("UADA", form())
+    sandbox.bot.answer = {"response_action": "errors", "errors": {"amount": "That is too <much>."}}
+    values = {"amount": {"amount": "1e9"}, "card": {"card": ["new"]}, "ticks": {"ticks": ["save"]}}
+
+    await sandbox.do("submit", view=view, values=values)
+
+    state = sandbox.bot.heard[0]["view"]["state"]["values"]
+    assert state["amount"]["amount"]["value"] == "1e9"
+    assert state["card"]["card"]["selected_option"]["value"] == "new"
+    assert [option["value"] for option in state["ticks"]["ticks"]["selected_options"]] == ["save"]
+    page = await sandbox.page()
+    assert "That is too &lt;much&gt;." in page
+    assert 'aria-invalid="true"' in page
+    assert 'value="1e9"' in page
+
+
+async def test_a_form_can_be_closed_and_is_gone_for_good(sandbox: Sandbox) -> None:
+    view = await sandbox.open("UADA", form())
+    assert 'id="modal-title">Buy credits' in await sandbox.page()
+    assert 'id="modal-title"' not in await sandbox.page("UBEN")
+
+    await sandbox.do("close", view=view, all=False)
+
+    assert 'id="modal-title"' not in await sandbox.page()
+    late = await sandbox.do("submit", view=view, values={})
+    assert late.status_code == 409
+    assert late.json()["problem"] == "This is not open any more."
+
+
+async def test_winding_moves_the_clock_forward_only(sandbox: Sandbox) -> None:
+    await sandbox.do("wind", seconds=3600)
+    assert (await sandbox.do("wind", seconds=-3600)).status_code == 409
+
+    assert sandbox.wound == [timedelta(hours=1)]
+    assert 'data-ahead="3600"' in await sandbox.page()
+
+
+async def test_a_person_changes_their_language(sandbox: Sandbox) -> None:
+    await sandbox.do("language", locale="da-DK")
+    assert (await sandbox.do("language", locale="xx")).status_code == 409
+
+    assert sandbox.workspace.person("UADA").locale == "da-DK"
+    assert '<option value="da-DK" selected>Dansk</option>' in await sandbox.page()
+
+
+async def test_the_saved_card_is_switched(sandbox: Sandbox) -> None:
+    customer = sandbox.stripe.customers.create({"name": "Acme Labs"})["id"]
+    await sandbox.do("card", customer=customer, card="visa")
+    await sandbox.do("card", customer=customer, card="authentication_required")
+
+    [method] = sandbox.stripe.customers.methods_of(customer)
+    assert sandbox.stripe.customers.card_of(method).name == "authentication_required"
+    assert '<option value="authentication_required" selected>' in await sandbox.page()
+    assert (await sandbox.do("card", customer="cus_other", card="visa")).status_code == 409
+
+
+# --- who may ask
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+    ],
+)
+async def test_another_site_can_do_nothing(sandbox: Sandbox, headers: dict[str, str]) -> None:
+    body = json.dumps({"as": "UADA", "channel": sandbox.general(), "text": "/buy-credits 99"})
+    sent = {"Content-Type": "application/json"} | headers
+
+    answer = await sandbox.http.post("/do/say", content=body, headers=sent)
+
+    assert answer.status_code == 403
+    assert sandbox.bot.heard == []
+
+
+async def test_the_page_itself_can(sandbox: Sandbox) -> None:
+    headers = {"Origin": str(sandbox.http.base_url).rstrip("/"), "Sec-Fetch-Site": "same-origin"}
+
+    answer = await sandbox.http.post("/do/wind", json={"as": "UADA", "seconds": 60}, headers=headers)
+
+    assert answer.status_code == 200
+
+
+async def test_a_name_that_somebody_pointed_at_this_machine_is_refused(sandbox: Sandbox) -> None:
+    assert (await sandbox.http.get("/", headers={"Host": "evil.example"})).status_code == 400
+
+
+async def test_nonsense_is_refused(sandbox: Sandbox) -> None:
+    assert (await sandbox.do("fly")).status_code == 404
+    assert (await sandbox.do("say", "UNOBODY", channel="C", text="hi")).status_code == 409
+    broken = await sandbox.http.post("/do/say", content="{", headers={"Content-Type": "application/json"})
+    assert broken.status_code == 400
+    assert (await sandbox.do("say", channel=sandbox.general(), text="x" * 300_000)).status_code == 403
+
+
+# --- the stream
+
+
+async def test_the_stream_sends_everything_first_and_then_what_changed(sandbox: Sandbox) -> None:
+    async with sandbox.http.stream("GET", "/stream", params={"as": "UADA"}) as answer:
+        events = heard(answer)
+        first = await anext(events)
+        assert {"title", "sidebar", "conversation", "modal", "accounts"} <= first["fragments"].keys()
+
+        await sandbox.post(sandbox.general(), "news")
+        second = await anext(events)
+        assert second["fragments"].keys() == {"conversation"}
+        assert "news" in second["fragments"]["conversation"]
+
+        sandbox.books = LedgerView(accounts=[Account("Acme Labs", "Essential", "5.00")])
+        assert (await anext(events))["fragments"].keys() == {"accounts"}
+
+
+async def test_a_notice_goes_to_the_person_it_is_for(sandbox: Sandbox) -> None:
+    async with sandbox.http.stream("GET", "/stream", params={"as": "UADA"}) as answer:
+        events = heard(answer)
+        await anext(events)
+
+        sandbox.workspace.toast("UBEN", "not for Ada")
+        sandbox.workspace.toast("UADA", "for Ada")
+
+        assert await anext(events) == {"toast": "for Ada"}
+
+
+# --- words into HTML
+
+READER = Reader(datetime(2026, 11, 22, 12, tzinfo=UTC), "Europe/Copenhagen", "en-GB")
+MRKDWN = Mrkdwn(Names({"UADA": "Ada"}, {"CGEN": "general"}), READER)
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("*a _b_* ~c~", "<strong>a <em>b</em></strong> <s>c</s>"),
+        ("2*3*4 and snake_case_name", "2*3*4 and snake_case_name"),
+        ("`*x* &lt;b&gt;`", "<code>*x* &lt;b&gt;</code>"),
+        ("```\n*x*\n```", "<pre>*x*</pre>"),
+        ("&gt; a\n> b\nc", "<blockquote>a<br>b</blockquote>c"),
+        ("a\nb", "a<br>b"),
+        (":tada: :nosuchthing:", "🎉 :nosuchthing:"),
+        ("<@UADA|x>", '<span class="mention" data-user="UADA">@Ada</span>'),
+        ("<#CGEN>", '<span class="mention">#general</span>'),
+        ("<!channel>", '<span class="mention broadcast">@channel</span>'),
+        ("&lt;!channel&gt;", "&lt;!channel&gt;"),
+        ("&amp;lt;", "&amp;lt;"),
+        ("<javascript:alert(1)|here>", "&lt;javascript:alert(1)|here&gt;"),
+        ("<b>x</b>", "&lt;b&gt;x&lt;/b&gt;"),
+        ("<mailto:a@b.c|a@b.c>", '<a href="mailto:a@b.c" target="_blank" rel="noopener noreferrer">a@b.c</a>'),
+        (
+            "<https://a.b/c_d?x=1&amp;y=2|pay>",
+            '<a href="https://a.b/c_d?x=1&amp;y=2" target="_blank" rel="noopener noreferrer">pay</a>',
+        ),
+        (
+            "see https://a.b/c.",
+            'see <a href="https://a.b/c" target="_blank" rel="noopener noreferrer">https://a.b/c</a>.',
+        ),
+    ],
+)
+def test_mrkdwn(text: str, html: str) -> None:
+    assert MRKDWN(text) == html
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{date_short_pretty} at {time}", "today at 12:30"),
+        ("{date}", "November 22nd, 2026"),
+        ("{date_long}", "Sunday, November 22nd, 2026"),
+        ("{date_num} {time_secs} {ago} {unknown}", "2026-11-22 12:30:05 29 minutes ago {unknown}"),
+    ],
+)
+def test_dates_are_the_readers_own(template: str, words: str) -> None:
+    moment = int(datetime(2026, 11, 22, 11, 30, 5, tzinfo=UTC).timestamp())
+
+    assert f">{words}</time>" in MRKDWN(f"<!date^{moment}^{template}|then>")
+
+
+MARKUP = st.text(alphabet="ab <>&!@#*_~`:/|^\"'=-\n.()[]", max_size=120) | st.text(max_size=40)
+HARMLESS = {"strong", "em", "s", "code", "pre", "blockquote", "br", "span", "a", "time", "p", "ul", "ol", "li", "hr"}
+
+
+@given(MARKUP)
+def test_nobodys_words_become_markup_of_their_own(text: str) -> None:
+    for render in (MRKDWN, standard_markdown.render):
+        for tag, attributes in tags(render(text)):
+            assert tag in HARMLESS
+            assert {name for name, _ in attributes} <= {"href", "target", "rel", "class", "datetime", "data-user"}
+
+
+# --- Block Kit
+
+
+def test_every_block_and_element_is_drawn() -> None:
+    html = drawn(*everything())
+
+    assert "cannot draw" not in html
+    for tag in ("textarea", "select", "svg", "table", "hr", "blockquote", "figure", "template"):
+        assert tag in {name for name, _ in tags(html)}
+    for words in ("Ada", "One", "the first", "Show the figures", "Sure?", "60.00"):
+        assert words in html
+
+
+def test_a_block_that_is_not_known_says_so() -> None:
+    assert "cannot draw a “hologram”" in drawn({"type": "hologram"})
+
+
+@pytest.mark.parametrize("kind", ["line", "area", "bar", "pie"])
+def test_charts_carry_their_figures_as_a_table(kind: str) -> None:
+    html = drawn(chart(kind))
+
+    assert f"chart {kind}" in html
+    assert "12.5" in html
+    assert "NaN" not in html
+
+
+def test_links_open_beside_the_page_and_only_web_links_are_links() -> None:
+    def link(url: str) -> list[dict[str, str | None]]:
+        button = {"type": "button", "action_id": "pay", "text": plain("Pay"), "url": url}
+        html = drawn({"type": "actions", "elements": [button]})
+        return [dict(attributes) for tag, attributes in tags(html) if tag == "a"]
+
+    [pay] = link("https://checkout.example/pay?a=1&b=2")
+    assert pay["target"] == "_blank"
+    assert pay["rel"] == "noopener noreferrer"
+    assert link("javascript:alert(1)") == []
+
+
+def test_pictures_from_elsewhere_are_described_not_loaded() -> None:
+    def pictures(url: str) -> list[str]:
+        return [tag for tag, _ in tags(drawn({"type": "image", "image_url": url, "alt_text": "A cat"})) if tag == "img"]
+
+    assert pictures("https://tracker.example/cat.png") == []
+    assert pictures("http://127.0.0.1:8000/cat.png") == ["img"]
+
+
+def test_every_field_has_a_name() -> None:
+    parsed = tags(drawn(*everything()))
+    named = {dict(attributes).get("for") for tag, attributes in parsed if tag == "label"}
+    for tag, attributes in parsed:
+        facts = dict(attributes)
+        if tag in ("input", "select", "textarea") and facts.get("type") not in ("radio", "checkbox"):
+            assert facts.get("aria-label") or facts["id"] in named
+
+
+# --- what the tests are made of
+
+
+def plain(text: str) -> dict[str, Any]:
+    return {"type": "plain_text", "text": text}
+
+
+def drawn(*blocks: dict[str, Any]) -> str:
+    return str(Blocks(Templates(), MRKDWN)(blocks, Form(), key="k"))
+
+
+class Tags(HTMLParser):
+    """Every opening tag of a piece of HTML, with its attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, list[tuple[str, str | None]]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, attrs))
+
+
+def tags(html: str) -> list[tuple[str, list[tuple[str, str | None]]]]:
+    return Tags(html).found
+
+
+def unread(page: str) -> list[str]:
+    return [part.partition("<")[0] for part in page.split('data-testid="unread">')[1:]]
+
+
+async def heard(answer: httpx.Response) -> AsyncIterator[dict[str, Any]]:
+    name = ""
+    async for line in answer.aiter_lines():
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            yield {name: json.loads(line.removeprefix("data: "))}
+
+
+def form() -> dict[str, Any]:
+    options = [{"text": plain("My card"), "value": "old"}, {"text": plain("A new card"), "value": "new"}]
+    ticks = [{"text": plain("Save it"), "value": "save"}]
+    return {
+        "type": "modal",
+        "title": plain("Buy credits"),
+        "submit": plain("Buy"),
+        "blocks": [
+            field_of("amount", {"type": "plain_text_input"}),
+            field_of("card", {"type": "static_select", "options": options}),
+            field_of("ticks", {"type": "checkboxes", "options": ticks}),
+        ],
+    }
+
+
+def field_of(name: str, element: dict[str, Any], **more: Any) -> dict[str, Any]:
+    element = {"action_id": name, **element}
+    return {"type": "input", "block_id": name, "label": plain(name.capitalize()), "element": element, **more}
+
+
+def chart(kind: str) -> dict[str, Any]:
+    points = [("Mon", 12.5), ("Tue", -3), ("Wed", 0)]
+    if kind == "pie":
+        made: dict[str, Any] = {"type": "pie", "segments": [{"label": "All", "value": 12.5}]}
+    else:
+        series = [{"name": "Used", "data": [{"label": label, "value": value} for label, value in points]}]
+        made = {"type": kind, "series": series, "axis_config": {"categories": [label for label, _ in points]}}
+    return {"type": "data_visualization", "title": "Credits used", "chart": made}
+
+
+def everything() -> list[dict[str, Any]]:
+    options = [
+        {"text": plain("One"), "value": "1", "description": plain("the first")},
+        {"text": plain("Two"), "value": "2"},
+    ]
+    confirm = {"title": plain("Sure?"), "text": plain("Really?"), "confirm": plain("Yes"), "deny": plain("No")}
+    button = {"type": "button", "action_id": "press", "text": plain("Press"), "style": "danger", "confirm": confirm}
+    words = {"type": "text", "text": "bold", "style": {"bold": True, "code": True}}
+    section = {"type": "rich_text_section", "elements": [words, {"type": "user", "user_id": "UADA"}]}
+    rich = [
+        section,
+        {"type": "rich_text_list", "style": "ordered", "elements": [section]},
+        {
+            "type": "rich_text_quote",
+            "elements": [{"type": "link", "url": "https://a.b"}, {"type": "emoji", "name": "tada"}],
+        },
+        {"type": "rich_text_preformatted", "elements": [{"type": "text", "text": "x\ny"}]},
+    ]
+    rows = [[{"type": "raw_text", "text": "Model"}, {"type": "raw_text", "text": "Credits"}]]
+    rows.append([{"type": "raw_text", "text": "GPT"}, {"type": "raw_text", "text": "60.00"}])
+    return [
+        {"type": "header", "text": plain("Header")},
+        {"type": "section", "text": plain("With a button"), "accessory": button},
+        {"type": "section", "fields": [plain("a"), plain("b")]},
+        {
+            "type": "section",
+            "text": plain("Pick"),
+            "accessory": {"type": "checkboxes", "action_id": "t", "options": options},
+        },
+        {"type": "divider"},
+        {
+            "type": "context",
+            "elements": [plain("small"), {"type": "image", "image_url": "https://x.y", "alt_text": "z"}],
+        },
+        {
+            "type": "actions",
+            "elements": [
+                button,
+                {"type": "overflow", "action_id": "more", "options": options},
+                {"type": "static_select", "action_id": "menu", "placeholder": plain("Pick"), "options": options},
+                {"type": "datepicker", "action_id": "day", "placeholder": plain("A day"), "initial_date": "2026-12-01"},
+                {"type": "users_select", "action_id": "who", "placeholder": plain("Who")},
+            ],
+        },
+        {"type": "alert", "level": "warning", "text": plain("Low")},
+        {"type": "markdown", "text": "# Title\n\n- one\n- **two**\n\n> [link](https://a.b)\n\n```\ncode\n```"},
+        {"type": "rich_text", "elements": rich},
+        {"type": "table", "rows": rows, "column_settings": [{"align": "left"}, {"align": "right"}]},
+        chart("bar"),
+        field_of("text", {"type": "plain_text_input", "multiline": True}, hint=plain("Hint"), optional=True),
+        field_of(
+            "number", {"type": "number_input", "is_decimal_allowed": True, "min_value": "1", "initial_value": "5"}
+        ),
+        field_of("mail", {"type": "email_text_input"}),
+        field_of("one", {"type": "radio_buttons", "options": options, "initial_option": options[1]}),
+        field_of("many", {"type": "multi_static_select", "options": options, "initial_options": options}),
+        field_of("at", {"type": "timepicker", "initial_time": "12:00"}),
+        field_of("url", {"type": "url_text_input"}),
+    ]

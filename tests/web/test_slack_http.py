@@ -1,0 +1,116 @@
+"""Slack's door over HTTP, with the real Bolt behind it: what Slack signed gets in, and nothing else is even read."""
+
+import hashlib
+import hmac
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.kwargs_injection.async_args import AsyncArgs
+
+from bot.web.build import build
+from bot.web.slack_http import SlackDoor
+
+SECRET = "0123456789abcdef0123456789abcdef"
+BODY = b"command=%2Fbuy-credits&text=250&team_id=T1&user_id=U1&trigger_id=1.2.3"
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+def signed(body: bytes, timestamp: str, secret: str = SECRET) -> dict[str, str]:
+    signature = hmac.new(secret.encode(), f"v0:{timestamp}:".encode() + body, hashlib.sha256).hexdigest()
+    return {"X-Slack-Request-Timestamp": timestamp, "X-Slack-Signature": f"v0={signature}", **FORM}
+
+
+def now(offset: int = 0) -> str:
+    return str(int(time.time()) + offset)
+
+
+@pytest.fixture
+def heard() -> list[str]:
+    return []
+
+
+@pytest.fixture
+async def client(heard: list[str]) -> AsyncIterator[httpx.AsyncClient]:
+    async def authorize(enterprise_id: str | None, team_id: str | None, **_: Any) -> AuthorizeResult:
+        return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id, bot_token="xoxb-1")
+
+    async def buy(args: AsyncArgs) -> None:
+        heard.append(args.body["text"])
+        await args.ack(text="hello")
+
+    bolt = AsyncApp(authorize=authorize, signing_secret=SECRET)
+    bolt.command("/buy-credits")(buy)
+    transport = httpx.ASGITransport(build(SlackDoor(bolt, SECRET).routes))
+    async with httpx.AsyncClient(transport=transport, base_url="http://bot") as client:
+        yield client
+
+
+async def post(client: httpx.AsyncClient, body: bytes, headers: dict[str, Any]) -> httpx.Response:
+    return await client.post("/slack/events", content=body, headers=headers)
+
+
+async def test_what_slack_signed_is_heard_and_answered(client: httpx.AsyncClient, heard: list[str]) -> None:
+    answer = await post(client, BODY, signed(BODY, now()))
+
+    assert (answer.status_code, answer.text) == (200, "hello")
+    assert heard == ["250"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"X-Slack-Request-Timestamp": "yesterday"},
+        {"X-Slack-Request-Timestamp": ""},
+        {"X-Slack-Request-Timestamp": "1e9"},
+        {"X-Slack-Request-Timestamp": "9" * 5000},
+        {"X-Slack-Request-Timestamp": "١٧٦٣".encode()},
+        {"X-Slack-Signature": ""},
+        {"X-Slack-Signature": "v0=" + "0" * 64},
+        {"X-Slack-Signature": "v0=é".encode()},
+        {"X-Slack-Signature": "v1=" + "0" * 64},
+    ],
+)
+async def test_malformed_and_forged_requests_are_turned_away(
+    client: httpx.AsyncClient, heard: list[str], change: dict[str, Any]
+) -> None:
+    answer = await post(client, BODY, {**signed(BODY, now()), **change})
+
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert heard == []
+
+
+@pytest.mark.parametrize("missing", ["X-Slack-Request-Timestamp", "X-Slack-Signature"])
+async def test_unsigned_requests_are_turned_away(client: httpx.AsyncClient, missing: str) -> None:
+    headers = signed(BODY, now())
+    del headers[missing]
+    assert (await post(client, BODY, headers)).status_code == 401
+
+
+@pytest.mark.parametrize("offset", [-301, 302])
+async def test_old_and_future_requests_are_turned_away(client: httpx.AsyncClient, offset: int) -> None:
+    assert (await post(client, BODY, signed(BODY, now(offset)))).status_code == 401
+
+
+async def test_another_secret_or_another_body_is_turned_away(client: httpx.AsyncClient) -> None:
+    assert (await post(client, BODY, signed(BODY, now(), "f" * 32))).status_code == 401
+    assert (await post(client, BODY + b"0", signed(BODY, now()))).status_code == 401
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=st.binary(max_size=200), json=st.booleans())
+async def test_rubbish_nobody_signed_is_never_read(client: httpx.AsyncClient, body: bytes, json: bool) -> None:
+    kind = {"Content-Type": "application/json"} if json else FORM
+    answer = await post(client, body, {**signed(b"something else", now()), **kind})
+    assert answer.status_code == 401
+
+
+async def test_only_post_is_for_slack(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/slack/events")).status_code == 405
