@@ -146,8 +146,8 @@ class Bot:
 
     def _listen(self) -> None:
         boundary = Boundary(self.texts_of, self._crew, self.settings.support_email)
-        BuyListeners(self.purchases, self.texts_of, self.settings.support_email).register(self.app, boundary)
-        HomeListeners(self.purchases, self.texts_of, self.settings.support_email).register(self.app, boundary)
+        for listeners in (BuyListeners, HomeListeners):
+            listeners(self.purchases, boundary, self.texts_of, self.settings.support_email).register(self.app)
         bolt.acknowledge_the_rest(self.app)
 
     def _routes(self, signing_secrets: Sequence[str]) -> Starlette:

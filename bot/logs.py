@@ -22,7 +22,7 @@ _SECRETS: Final = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _CARDS: Final = [  # one for each length, so that a number beside a card number does not hide it
-    re.compile(rf"(?<!\d)(?<!\d\.)\d(?:[ \u00a0-]?\d){{{length - 1}}}(?!\d)") for length in range(19, 12, -1)
+    re.compile(rf"(?<!\d)(?<!\d\.)[^\D017-9](?:[ \u00a0-]?\d){{{length - 1}}}(?!\d)") for length in range(19, 12, -1)
 ]
 _DIGITS: Final = re.compile(r"\d(?:[ \u00a0-]?\d){12}")
 _ISSUERS: Final = re.compile(

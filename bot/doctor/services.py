@@ -83,7 +83,7 @@ def http_door(settings: Settings) -> list[Finding]:
     name, secret = "slack_signing_secret", settings.slack_signing_secret
     if secret is None:
         return [ok(name, "not set: Slack comes in by Socket Mode")] if settings.slack_app_token else []
-    if not re.fullmatch(r"[0-9a-f]{32}", secret.get_secret_value()):
+    if not re.fullmatch(r"[0-9a-f]{32}(\s*,\s*[0-9a-f]{32})*", secret.get_secret_value()):  # several while they change
         why = "with a wrong secret every request from Slack is refused"
         found = "SLACK_SIGNING_SECRET does not look like one: those have 32 digits and letters a to f"
         return [warning(name, found, why, f"copy it from {_BASIC_PAGE}")]

@@ -55,7 +55,7 @@ async def books(database: Database, support: str) -> list[Finding]:
     audit = await ledger.verify(database)
     if audit.ok:
         held = f"{audit.total.exact} credits in {count(audit.accounts, 'account')}"
-        return [ok("ledger", f"{count(audit.entries, 'entry', 'entries')} add up: {held}")]
+        return [ok("ledger", f"{count(audit.entries, 'entry', 'entries')}, {held}: it all adds up")]
     why = "the books do not prove what is owed to whom"
     mend = f"stop the bot, keep a copy of the database, send {support} what credits-bot ledger verify --json prints"
     return [blocking("ledger", some(audit.problems), why, mend)]

@@ -19,13 +19,16 @@ _SHOWN = 5
 class Listeners:
     """The front door of App Home."""
 
-    def __init__(self, purchases: Purchases, texts_of: Callable[[str], Texts], support_email: str) -> None:
+    def __init__(
+        self, purchases: Purchases, boundary: Boundary, texts_of: Callable[[str], Texts], support_email: str
+    ) -> None:
         self._purchases = purchases
+        self._boundary = boundary
         self._texts_of = texts_of
         self._support = support_email
 
-    def register(self, app: AsyncApp, boundary: Boundary) -> None:
-        app.event("app_home_opened")(boundary.later(self.opened))
+    def register(self, app: AsyncApp) -> None:
+        app.event("app_home_opened")(self._boundary.later(self.opened))
 
     async def opened(self, args: AsyncArgs) -> None:
         if args.body["event"].get("tab", "home") != "home":

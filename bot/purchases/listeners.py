@@ -16,7 +16,7 @@ from bot.accounts.model import Workspace
 from bot.errors import Outage, Refusal
 from bot.faultpoint import faultpoint
 from bot.money import AmbiguousAmount, UnreadableAmount, Usd
-from bot.purchases.model import JustBought, PayWith, check_amount
+from bot.purchases.model import JustBought, PayWith, Purchase, Status, check_amount
 from bot.purchases.service import Purchases, Submission
 from bot.purchases.views import LONGEST_AMOUNT, QUICK, Form, again_form, buy_form, stands, wants_page
 from bot.slack import mrkdwn, names
@@ -24,6 +24,7 @@ from bot.slack.boundary import Boundary, notice
 from bot.slack.payloads import sender
 from bot.text import Texts
 
+_LOOKS, _LOOK_EVERY = 40, 0.5  # how long a submitted form follows its purchase, in seconds between two looks
 _STORED_WITHIN = 2.2  # seconds: Slack gives a form three, and the person hears the truth either way
 _HELP = frozenset({"help", "?", "hjælp"})
 
@@ -37,12 +38,16 @@ class UnknownWord(Refusal):
 class Listeners:
     """The front door of buying."""
 
-    def __init__(self, purchases: Purchases, texts_of: Callable[[str], Texts], support_email: str) -> None:
+    def __init__(
+        self, purchases: Purchases, boundary: Boundary, texts_of: Callable[[str], Texts], support_email: str
+    ) -> None:
         self._purchases = purchases
+        self._boundary = boundary
         self._texts_of = texts_of
         self._support = support_email
 
-    def register(self, app: AsyncApp, boundary: Boundary) -> None:
+    def register(self, app: AsyncApp) -> None:
+        boundary = self._boundary
         app.command(names.BUY_COMMAND)(boundary.later(self.command))
         app.shortcut(names.BUY_SHORTCUT)(boundary.later(self.open_form))
         app.action(names.OPEN_BUY_FORM)(boundary.later(self.open_form))
@@ -82,7 +87,9 @@ class Listeners:
         faultpoint("K2")
         if asking:
             pay_with, card = await self._purchases.card(offer.account)
-            await _update(args, opened["view"], show(Form(offer.nonce, pay_with, card)))
+            shown = opened["view"]
+            form = Form(offer.nonce, pay_with, card)
+            await _update(args, shown["id"], show(form), unless_changed_since=shown["hash"])
 
     async def fill_in(self, args: AsyncArgs) -> None:
         """A quick amount was pressed: put it into the field."""
@@ -94,7 +101,8 @@ class Listeners:
             form = replace(form, pay_with=pay_with, card=card)
         texts = self._texts_of(who.user_id)
         view = buy_form(texts, offer.account, offer.balance, form, amount=Usd(int(args.body["actions"][0]["value"])))
-        await _update(args, args.body["view"], view)
+        shown = args.body["view"]
+        await _update(args, shown["id"], view, unless_changed_since=shown["hash"])
 
     async def submit(self, args: AsyncArgs) -> None:
         """Buy: everything is checked and written down before Slack hears that it was."""
@@ -123,6 +131,19 @@ class Listeners:
             await args.ack(response_action="update", view=asked)
         else:
             await args.ack(response_action="update", view=stands(texts, purchase))
+            self._boundary.beside(partial(self._follow, texts, purchase), args)
+
+    async def _follow(self, texts: Texts, purchase: Purchase, args: AsyncArgs) -> None:
+        """Keep the form telling how the purchase stands, while somebody is likely to look at it."""
+        shown = purchase
+        for _ in range(_LOOKS):
+            await asyncio.sleep(_LOOK_EVERY)
+            now = await self._purchases.of_id(purchase.id)
+            if now.status is not shown.status:
+                await _update(args, args.body["view"]["id"], stands(texts, now))
+                shown = now
+            if now.status not in (Status.REQUESTED, Status.CHARGING):
+                return
 
     async def cancel(self, args: AsyncArgs) -> None:
         """Give up a purchase that waits on Stripe's page. Its card tells how that went."""
@@ -172,10 +193,10 @@ async def _refuse_amount(args: AsyncArgs, texts: Texts, sentence: str) -> None:
         await args.ack(response_action="push", view=notice(texts, sentence))
 
 
-async def _update(args: AsyncArgs, shown: Mapping[str, Any], view: View) -> None:
+async def _update(args: AsyncArgs, view_id: str, view: View, *, unless_changed_since: str | None = None) -> None:
     """Show the form anew, unless it was closed or has changed since: then nothing needs to be said."""
     try:
-        await args.client.views_update(view_id=shown["id"], hash=shown["hash"], view=view)
+        await args.client.views_update(view_id=view_id, hash=unless_changed_since, view=view)
     except SlackApiError as error:
         if error.response["error"] not in ("not_found", "hash_conflict", "view_not_found"):
             raise

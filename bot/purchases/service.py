@@ -210,6 +210,10 @@ class Purchases:
         self.nudge()
         return purchase
 
+    async def of_id(self, purchase_id: str) -> Purchase:
+        async with self._database.read() as tx:
+            return must(await store.of_id(tx, purchase_id))
+
     async def newest(self, account_id: str, limit: int) -> Sequence[Purchase]:
         async with self._database.read() as tx:
             return await store.of_account(tx, account_id, limit=limit)

@@ -38,7 +38,7 @@ class Boundary:
 
         async def wrapped(args: AsyncArgs) -> None:
             await args.ack()
-            self._crew.start(self._guarded(listener, args))
+            self.beside(listener, args)
 
         return wrapped
 
@@ -49,6 +49,10 @@ class Boundary:
             await self._guarded(listener, args)
 
         return wrapped
+
+    def beside(self, listener: Listener, args: AsyncArgs) -> None:
+        """Go on with ``listener`` after the acknowledgement."""
+        self._crew.start(self._guarded(listener, args))
 
     async def _guarded(self, listener: Listener, args: AsyncArgs) -> None:
         try:

@@ -20,7 +20,8 @@ def sender(body: Mapping[str, Any]) -> Sender:
     team = body.get("team_id") or _id(body.get("team")) or (body.get("user") or {}).get("team_id")
     if not user or not team:
         raise ValueError("a payload without a user or a team")
-    return Sender(body.get("enterprise_id") or _id(body.get("enterprise")) or "", team, user)
+    enterprise = body.get("enterprise_id") or _id(body.get("enterprise")) or body.get("context_enterprise_id")
+    return Sender(enterprise or "", team, user)
 
 
 def _id(value: object) -> str | None:

@@ -23,8 +23,8 @@ _SIGNATURE: Final = re.compile(r"v0=[0-9a-f]{64}")
 class SlackDoor:
     """``POST /slack/events`` for commands, clicks, submits and events. Two secrets while one replaces the other.
 
-    Bolt checks signatures too, but reads the body first, answers 500 to a malformed timestamp, signature or body, and
-    logs the body of what it refuses.
+    This is the only check of signatures. Bolt's own is off: it reads the body first, answers 500 to a malformed
+    timestamp, signature or body, and logs the body of what it refuses.
     """
 
     def __init__(self, app: AsyncApp, signing_secrets: Sequence[str]) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
-from zlib import crc32
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup, escape
@@ -33,7 +32,7 @@ class Templates:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals.update(initials=initials, hue=hue)
+        self._environment.globals.update(initials=initials)
 
     def render(self, name: str, **facts: object) -> Markup:
         return Markup(self._environment.get_template(f"{name}.html").render(facts))  # noqa: S704  escaped by Jinja2
@@ -149,8 +148,3 @@ def _styled(html: Markup, style: Json) -> Markup:
 def initials(name: str) -> str:
     words = [word for word in name.replace("(", " ").split() if word[0].isalnum()]
     return "".join(word[0] for word in (words[:1] + words[-1:] if len(words) > 1 else words)).upper()
-
-
-def hue(identity: str) -> int:
-    """One of eight colours that stays with a person."""
-    return crc32(identity.encode()) % 8

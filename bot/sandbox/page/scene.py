@@ -18,6 +18,7 @@ from bot.sandbox.slack.workspace import Workspace
 
 Json = Mapping[str, Any]
 SAME_BREATH_SECONDS = 300  # messages of one author this close together share one heading
+HUES = 8
 WINDS = (
     (60, "+1 min", "1 minute"),
     (3600, "+1 h", "1 hour"),
@@ -145,6 +146,7 @@ class Scene:
     commands: Sequence[Command]
     shortcuts: Sequence[Shortcut]
     languages: Sequence[tuple[str, str]]
+    hues: Mapping[str, int]  # the colour of each person's picture
     ahead: int
     connected: bool
     winds: Sequence[tuple[int, str, str]] = WINDS
@@ -208,6 +210,7 @@ class Stage:
             commands=_commands(self._workspace.commands or {}),
             shortcuts=_shortcuts(self._workspace.shortcuts or {}),
             languages=self._languages(viewer),
+            hues={id: number % HUES for number, id in enumerate(self.names())},
             ahead=round(ahead),
             connected=self._workspace.connected,
         )

@@ -23,7 +23,10 @@ function listen() {
 }
 
 function show(name, html) {
-  if (name === "title") { document.title = html; return; }
+  if (name === "title") {
+    document.title = fragment(html).textContent;
+    return;
+  }
   const region = find(`[data-region="${name}"]`);
   if (regions.get(name) === html) return;
   const first = !regions.has(name);
@@ -35,13 +38,17 @@ function show(name, html) {
   if (name === "clock") tick();
 }
 
-// Replaces only the children whose HTML differs, and carries over what a person typed and where they are.
-function patch(region, html, first) {
+function fragment(html) {
   const template = document.createElement("template");
   template.innerHTML = html;
+  return template.content;
+}
+
+// Replaces only the children whose HTML differs, and carries over what a person typed and where they are.
+function patch(region, html, first) {
   const old = new Map([...region.children].map((node) => [node.dataset.key, node]));
   const held = hold(region);
-  [...template.content.children].forEach((node, index) => {
+  [...fragment(html).children].forEach((node, index) => {
     const source = node.outerHTML;
     let kept = old.get(node.dataset.key);
     old.delete(node.dataset.key);
@@ -96,7 +103,7 @@ function showModal() {
   }
   if (!modal.open) modal.showModal();
   const wrong = all(".wrong", form).map((field) => field.dataset.input).join();
-  if (shown !== form.dataset.view) focusFirst(form);
+  if (shown !== form.dataset.view || !form.contains(document.activeElement)) focusFirst(form);
   else if (wrong && wrong !== errors) find(".wrong :is(input, select, textarea)", form)?.focus();
   shown = form.dataset.view;
   errors = wrong;
