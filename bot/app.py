@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Self
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -15,6 +16,9 @@ from bot.clock import Clock, SystemClock
 from bot.clockwork import Clockwork, Crew
 from bot.db.engine import Database
 from bot.db.migrate import current, newest, upgrade
+from bot.doctor.examination import examine
+from bot.doctor.patient import Patient, Stuck
+from bot.doctor.report import Report
 from bot.errors import Outage
 from bot.home.listeners import Listeners as HomeListeners
 from bot.ids import NewId, new_id
@@ -26,7 +30,8 @@ from bot.purchases import store as purchases_store
 from bot.purchases.cards import Cards
 from bot.purchases.forms import Nonces
 from bot.purchases.listeners import Listeners as BuyListeners
-from bot.purchases.service import Purchases
+from bot.purchases.model import LIVE
+from bot.purchases.service import Purchases, stuck
 from bot.purchases.webhook import Webhook
 from bot.purchases.worker import PurchaseWorker
 from bot.settings import Settings
@@ -45,6 +50,7 @@ logger = logging.getLogger(__name__)
 
 _ASK_STRIPE_EVERY = 15.0  # seconds; a payment is credited within a minute though every webhook is lost
 _PROVE_EVERY = 300.0
+_SLACK = "https://app.slack.com/client"
 
 
 class Unusable(Exception):
@@ -58,20 +64,13 @@ class Bot:
         token = _secret(settings.slack_bot_token, "SLACK_BOT_TOKEN")
         stripe_key = _secret(settings.stripe_api_key, "STRIPE_API_KEY")
         signing_secrets = _several(settings.slack_signing_secret)
-        if not settings.slack_app_token and not signing_secrets:
+        if not _plain(settings.slack_app_token) and not signing_secrets:
             raise Unusable("set SLACK_APP_TOKEN (Socket Mode) or SLACK_SIGNING_SECRET (HTTP): there is no way in")
         self.settings = settings
         self.database = Database(settings.database_url)
         self.slack = SlackClient(token, settings.slack_api_url)
         self.audit = Audit()
-        back = settings.public_url or "https://app.slack.com/client"
-        self.gateway = StripeGateway(
-            api_key=stripe_key,
-            api_url=settings.stripe_api_url,
-            webhook_secrets=_several(settings.stripe_webhook_secret),
-            done_url=f"{settings.public_url}/checkout/done" if settings.public_url else back,
-            cancelled_url=f"{settings.public_url}/checkout/cancelled" if settings.public_url else back,
-        )
+        self.gateway = _gateway(settings, stripe_key)
         self._clock = clock
         self._crew = Crew(200)
         self._workers = Crew(20)
@@ -89,7 +88,7 @@ class Bot:
             frozen=lambda: not self.audit.ok,
             nudge=self._nudge,
         )
-        worker = PurchaseWorker(
+        self._worker = PurchaseWorker(
             database=self.database,
             directory=self.directory,
             gateway=self.gateway,
@@ -97,9 +96,9 @@ class Bot:
             clock=clock,
             crew=self._workers,
         )
-        self._purchase_worker = self.clockwork.every(1.0, "purchases", worker.work)
+        self._purchase_worker = self.clockwork.every(1.0, "purchases", self._worker.work)
         self._workers.idle_again = self._nudge
-        self.clockwork.every(_ASK_STRIPE_EVERY, "what happened at Stripe", worker.listen)
+        self.clockwork.every(_ASK_STRIPE_EVERY, "what happened at Stripe", self._worker.listen)
         self.clockwork.every(_PROVE_EVERY, "proof of the books", self._prove)
         self.app = bolt.build(token=token, api_url=settings.slack_api_url)
         self._listen()
@@ -109,8 +108,13 @@ class Bot:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings, clock: Clock | None = None, new_id: NewId = new_id) -> AsyncIterator[Self]:
-        """Open every part, be at work, close every part. Raises ``Unusable``, ``AlreadyRunning``, ``CannotListen``."""
+    async def open(
+        cls, settings: Settings, clock: Clock | None = None, new_id: NewId = new_id, *, serve: bool = True
+    ) -> AsyncIterator[Self]:
+        """Open every part, be at work, close every part. Raises ``Unusable``, ``AlreadyRunning``, ``CannotListen``.
+
+        Without ``serve`` nothing happens by itself: see ``reconcile``.
+        """
         bot = cls(settings, clock or SystemClock(), new_id)
         async with AsyncExitStack() as stack:
             stack.enter_context(bot.database.only_process())
@@ -119,21 +123,36 @@ class Bot:
             await bot.slack.open()
             stack.push_async_callback(bot.slack.close)
             stack.push_async_callback(bot.gateway.aclose)
-            delivering = asyncio.create_task(bot.outbox.run(), name="outbox")
-            stack.push_async_callback(_end, delivering)
             stack.push_async_callback(bot._workers.stop)
-            stack.push_async_callback(bot.clockwork.stop)
-            bot.clockwork.start()
-            bot.clockwork.nudge_all()
-            stack.push_async_callback(bot._crew.stop)
-            await bot.server.start()
-            stack.push_async_callback(bot.server.stop)
-            if settings.slack_app_token:
-                bot._socket = SocketMode(bot.app, settings.slack_app_token.get_secret_value())
-                await bot._socket.start()
-                stack.push_async_callback(bot._socket.stop)
-            logger.info("at work", extra={"url": bot.server.url, "socket_mode": bot._socket is not None})
+            if serve:
+                await bot._serve(stack)
             yield bot
+
+    async def _serve(self, stack: AsyncExitStack) -> None:
+        """Work on what is due, then let people and Stripe in."""
+        delivering = asyncio.create_task(self.outbox.run(), name="outbox")
+        stack.push_async_callback(_end, delivering)
+        stack.push_async_callback(self.clockwork.stop)
+        self.clockwork.start()
+        self.clockwork.nudge_all()
+        stack.push_async_callback(self._crew.stop)
+        await self.server.start()
+        stack.push_async_callback(self.server.stop)
+        if app_token := _plain(self.settings.slack_app_token):
+            self._socket = SocketMode(self.app, app_token)
+            await self._socket.start()
+            stack.push_async_callback(self._socket.stop)
+        logger.info("at work", extra={"url": self.server.url, "socket_mode": self._socket is not None})
+
+    async def reconcile(self) -> tuple[int, int]:
+        """Look at every unsettled purchase now. How many were looked at, and how many are unsettled still."""
+        looked_at = await self.database.write(partial(purchases_store.look_at_all, now=self._clock.now()))
+        await self._worker.listen()
+        while await self._worker.work():
+            await self._workers.done()
+        await self.outbox.deliver()
+        async with self.database.read() as tx:
+            return looked_at, len(await purchases_store.of_status(tx, LIVE))
 
     def texts_of(self, user_id: str) -> Texts:
         """A person's language, as far as Slack has told."""
@@ -204,16 +223,58 @@ class Bot:
         return self.audit.problems[0] if self.audit.problems else None
 
 
+async def diagnose(settings: Settings) -> Report:
+    """What is wrong with this set-up, asked of Slack, Stripe and the database. Changes nothing."""
+    database = Database(settings.database_url)
+    slack = SlackClient(_plain(settings.slack_bot_token), settings.slack_api_url)
+    gateway = _gateway(settings, _plain(settings.stripe_api_key))
+
+    async def look_for_stuck() -> Stuck:
+        quarantined, unknown = await stuck(database, SystemClock().now())
+        return Stuck(quarantined, unknown)
+
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(database.dispose)
+        stack.push_async_callback(gateway.aclose)
+        await slack.open()
+        stack.push_async_callback(slack.close)
+        return await examine(
+            Patient(
+                settings=settings,
+                database=database,
+                slack=slack.whoami,
+                socket=partial(slack.try_socket, _plain(settings.slack_app_token)),
+                stripe=gateway.probe,
+                stuck=look_for_stuck,
+            )
+        )
+
+
+def _gateway(settings: Settings, api_key: str) -> StripeGateway:
+    here = settings.public_url  # without one, buyers come back to Slack
+    return StripeGateway(
+        api_key=api_key,
+        api_url=settings.stripe_api_url,
+        webhook_secrets=_several(settings.stripe_webhook_secret),
+        done_url=f"{here}/checkout/done" if here else _SLACK,
+        cancelled_url=f"{here}/checkout/cancelled" if here else _SLACK,
+    )
+
+
 def _secret(secret: SecretStr | None, name: str) -> str:
-    value = secret.get_secret_value().strip() if secret else ""
+    value = _plain(secret)
     if not value:
-        raise Unusable(f"set {name}")
+        raise Unusable(f"set {name}: credits-bot doctor says what else is missing")
     return value
+
+
+def _plain(secret: SecretStr | None) -> str:
+    return secret.get_secret_value().strip() if secret else ""
 
 
 def _several(secret: SecretStr | None) -> list[str]:
     """One secret, or two with a comma between while one is replaced by the other."""
-    return [each.strip() for each in secret.get_secret_value().split(",") if each.strip()] if secret else []
+    return [each.strip() for each in _plain(secret).split(",") if each.strip()]
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from bot import logs
 from bot.accounts import store as accounts
 from bot.accounts.model import Account, Plan, Workspace
-from bot.app import Bot, Unusable
+from bot.app import Bot, Unusable, diagnose
 from bot.clock import SystemClock
 from bot.db.engine import AlreadyRunning, Database
 from bot.db.migrate import current, newest, upgrade
@@ -104,6 +104,30 @@ async def migrate() -> None:
     async with _Opened() as database:
         await upgrade(database)
         click.echo(f"The database is at {await current(database)}.")
+
+
+@main.command()
+@_JSON
+@asynchronous
+async def doctor(as_json: bool) -> None:
+    """Say what is wrong with this set-up, why it matters, and the step that mends it. Exit 0 when nothing blocks."""
+    logs.configure("ERROR", sys.stderr)
+    report = await diagnose(Settings.read())
+    click.echo(report.as_json() if as_json else report.as_text())
+    sys.exit(report.exit_code)
+
+
+@main.command()
+@_JSON
+@asynchronous
+async def reconcile(as_json: bool) -> None:
+    """Ask Stripe what became of every unsettled purchase, once, and settle it. A running bot does this by itself."""
+    settings = Settings.read()
+    logs.configure(settings.log_level, sys.stderr)
+    async with Bot.open(settings, serve=False) as bot:
+        looked_at, unsettled = await bot.reconcile()
+    told = {"looked_at": looked_at, "unsettled": unsettled}
+    click.echo(json.dumps(told) if as_json else f"{looked_at} purchases looked at, {unsettled} still unsettled.")
 
 
 @main.command()

@@ -67,6 +67,11 @@ class Crew:
             logger.error("a piece of work failed: %s", error, exc_info=error)
         self.idle_again()
 
+    async def done(self) -> None:
+        """Wait until nobody is at work."""
+        while self._at_work:
+            await asyncio.wait(self._at_work)
+
     async def stop(self) -> None:
         await _cancel(self._at_work)
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -28,6 +28,7 @@ from bot.purchases.model import (
     ASK_AGAIN_WITHIN,
     CREDITED,
     LIVE,
+    UNKNOWN_FOR_LONG,
     Frozen,
     JustBought,
     PayWith,
@@ -328,3 +329,11 @@ class Purchases:
         """Owe everybody concerned the news of how the purchase now stands."""
         purchase = must(await store.of_id(tx, purchase_id))
         await self._announce(tx, purchase, must(await accounts.of_id(tx, purchase.account_id)))
+
+
+async def stuck(database: Database, now: datetime) -> tuple[Sequence[str], Sequence[str]]:
+    """Ids of purchases that a person must look at: quarantined ones, and those unknown for a day."""
+    async with database.read() as tx:
+        quarantined = await store.of_status(tx, [Status.QUARANTINED])
+        unknown = await store.of_status(tx, [Status.REQUESTED, Status.CHARGING])
+    return [each.id for each in quarantined], [each.id for each in unknown if now - each.created_at > UNKNOWN_FOR_LONG]

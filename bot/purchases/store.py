@@ -130,6 +130,12 @@ async def release_all(tx: AsyncConnection) -> None:
     await tx.execute(update(purchases).where(purchases.c.lease_until.is_not(None)).values(lease_until=None))
 
 
+async def look_at_all(tx: AsyncConnection, now: datetime) -> int:
+    """Make every live purchase due at once. How many there are."""
+    due = update(purchases).where(purchases.c.status.in_(LIVE)).values(check_at=now).returning(purchases.c.id)
+    return len((await tx.execute(due)).all())
+
+
 async def look_now(
     tx: AsyncConnection, now: datetime, *, purchase_id: str | None, intent_id: str | None, session_id: str | None
 ) -> Purchase | None:

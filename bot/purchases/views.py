@@ -169,7 +169,7 @@ def stands(texts: Texts, purchase: Purchase) -> View:
         close=texts("form.close"),
         blocks=[
             SectionBlock(text=_sentence(texts, purchase, None)),
-            *_links(texts, purchase),
+            *_actions(purchase, [button for button in _buttons(texts, purchase) if button.url]),
             ContextBlock(elements=[MarkdownTextObject(text=texts("buy.told_in_messages"))]),
         ],
     )
@@ -182,7 +182,7 @@ def buyer_card(texts: Texts, purchase: Purchase, account: Account, support: str)
     """The living message in the conversation with the buyer: its text, which says it all, and its blocks."""
     said = _sentence(texts, purchase, account)
     blocks: list[Block] = [SectionBlock(text=said)]
-    blocks += _links(texts, purchase)
+    blocks += _actions(purchase, _buttons(texts, purchase))
     footer = texts("card.footer", account=mrkdwn.escape(account.name), purchase=purchase.id, support=support)
     blocks.append(ContextBlock(elements=[MarkdownTextObject(text=f"{mrkdwn.moment(purchase.created_at)} · {footer}")]))
     return said, blocks
@@ -248,9 +248,7 @@ def _why_cancelled(texts: Texts, purchase: Purchase, account: Account | None) ->
     return texts(purchase.reason, **facts)
 
 
-def _links(texts: Texts, purchase: Purchase) -> list[Block]:
-    """The buttons that this state of the purchase has, if any."""
-    buttons = _buttons(texts, purchase)
+def _actions(purchase: Purchase, buttons: list[ButtonElement]) -> list[Block]:
     return [ActionsBlock(block_id=f"purchase_{purchase.status}", elements=buttons)] if buttons else []
 
 

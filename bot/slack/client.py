@@ -85,6 +85,10 @@ class SlackClient:
             scopes=frozenset(scope.strip() for scope in scopes.split(",") if scope.strip()),
         )
 
+    async def try_socket(self, app_token: str) -> None:
+        """Ask for a Socket Mode connection and leave it unused: is the app token any good?"""
+        await self._ask(self._web.apps_connections_open(app_token=app_token))
+
     async def profile(self, user_id: str) -> dict[str, Any]:
         """The user as Slack describes them, ``locale`` included."""
         answer = await self._ask(self._web.users_info(user=user_id, include_locale=True))
