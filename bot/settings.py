@@ -1,9 +1,12 @@
 """The settings, from the environment or a file ``.env``. The only reader of either."""
 
+import logging
 from typing import Self
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 
 class SettingsError(Exception):
@@ -38,8 +41,13 @@ class Settings(BaseSettings):
         try:
             return cls()
         except ValidationError as wrong:
-            lines = (f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in wrong.errors(include_input=False))
+            lines = (
+                f"{'.'.join(map(str, each['loc'])).upper()}: {each['msg'].removeprefix('Value error, ')}"
+                for each in wrong.errors(include_input=False)
+            )
             raise SettingsError("\n".join(lines)) from None
+        except (OSError, UnicodeDecodeError):
+            raise SettingsError("the file .env cannot be read: it must be text in UTF-8") from None
 
     @field_validator("database_url")
     @classmethod
@@ -57,7 +65,19 @@ class Settings(BaseSettings):
             raise ValueError("expected sqlite:///FILE or postgresql://USER@HOST/NAME")
         if scheme.startswith("sqlite") and (not rest.startswith("/") or rest.strip("/") in ("", ":memory:")):
             raise ValueError("expected a file, such as sqlite:///credits.db; memory would forget the money")
+        try:
+            make_url(f"{drivers[scheme]}://{rest}")
+        except (ArgumentError, ValueError):  # what they say repeats the value
+            raise ValueError("expected sqlite:///FILE or postgresql://USER@HOST:PORT/NAME") from None
         return f"{drivers[scheme]}://{rest}"
+
+    @field_validator("log_level")
+    @classmethod
+    def _level(cls, level: str) -> str:
+        levels = logging.getLevelNamesMapping()
+        if level.upper() not in levels:
+            raise ValueError(f"expected one of {', '.join(levels)}")
+        return level.upper()
 
     @field_validator("slack_api_url")
     @classmethod

@@ -9,14 +9,14 @@ import asyncio
 import random
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import AsyncFileLock, FileLock, Timeout
 from sqlalchemy import Engine, event, make_url
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 _AGAIN = {"40001", "40P01"}  # serialization failure, deadlock: PostgreSQL asks for the whole transaction again
 _TRIES = 5
+_LOCKED_FOR_LONG = 10.0  # seconds
 
 
 class AlreadyRunning(Exception):
@@ -55,11 +56,9 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """One snapshot to read from. Raises ``Outage`` as ``write`` does."""
-        try:
+        with _outages():
             async with self._reader.connect() as connection, connection.begin():
                 yield connection
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
-            raise Outage("database", str(error).partition("\n")[0]) from error
 
     async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run ``work`` in one writing transaction and commit; from its start again when PostgreSQL asked for that.
@@ -67,14 +66,15 @@ class Database:
         A cancelled call may have committed: every write is idempotent by a unique key. Raises ``Outage`` where the
         database does not answer, or not in time.
         """
-        for left in reversed(range(_TRIES)):
-            try:
-                async with self._alone(), self._writer.begin() as tx:
-                    return await work(tx)
-            except (OperationalError, InterfaceError, PoolTimeout) as error:
-                if not left or getattr(getattr(error, "orig", None), "sqlstate", None) not in _AGAIN:
-                    raise Outage("database", str(error).partition("\n")[0]) from error
-                await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - spreads the retries, keeps no secret
+        with _outages():
+            for left in reversed(range(_TRIES)):
+                try:
+                    async with self._alone(), self._writer.begin() as tx:
+                        return await work(tx)
+                except OperationalError as error:
+                    if not left or getattr(error.orig, "sqlstate", None) not in _AGAIN:
+                        raise
+                    await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - spreads the retries
         raise AssertionError("unreachable")
 
     @asynccontextmanager
@@ -82,23 +82,59 @@ class Database:
         if self._between_processes is None:
             yield
             return
-        async with self._one_writer, self._between_processes:
-            yield
+        async with self._one_writer:
+            try:
+                await self._between_processes.acquire(timeout=_LOCKED_FOR_LONG)
+            except Timeout:
+                raise Outage("database", f"another process keeps {self.file} locked") from None
+            except OSError as error:
+                raise Outage("database", str(error)) from error
+            try:
+                yield
+            finally:
+                await self._between_processes.release()
+
+    def make_file(self) -> None:
+        """Make the SQLite file if there is none, for this user's eyes only. Raise ``Outage`` where it cannot be."""
+        try:
+            self.file.touch(mode=0o600)
+        except OSError as error:
+            raise Outage("database", str(error)) from error
 
     @contextmanager
     def only_process(self) -> Iterator[None]:
         """Hold the SQLite file for this bot alone. Raise ``AlreadyRunning`` when another one has it."""
-        lock = FileLock(f"{self.file}.run.lock", timeout=0, mode=0o600) if self.is_sqlite else nullcontext()
+        if not self.is_sqlite:
+            yield
+            return
+        lock = FileLock(f"{self.file}.run.lock", timeout=0, mode=0o600)
         try:
-            with lock:
-                yield
+            lock.acquire()
         except Timeout:
             raise AlreadyRunning(str(self.file)) from None
+        except OSError as error:
+            raise Outage("database", str(error)) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     async def dispose(self) -> None:
         await self._writer.dispose()
         if self._reader is not self._writer:
             await self._reader.dispose()
+
+
+@contextmanager
+def _outages() -> Iterator[None]:
+    """A database that cannot do its work is an ``Outage``; one that finds fault with ours shows a bug."""
+    try:
+        yield
+    except (DatabaseError, InterfaceError, PoolTimeout) as error:
+        damaged = type(getattr(error, "orig", None)) is sqlite3.DatabaseError
+        if not damaged and not isinstance(error, (OperationalError, InterfaceError, PoolTimeout)):
+            raise
+        raise Outage("database", str(error).partition("\n")[0]) from error
 
 
 def _sqlite_engine(url: Any, *, begin: str, size: int) -> AsyncEngine:

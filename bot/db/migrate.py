@@ -33,7 +33,7 @@ async def current(database: Database) -> str | None:
 async def upgrade(database: Database) -> None:
     """Bring the database to ``newest``. Any number of processes may try at once: they wait for each other."""
     if database.is_sqlite:
-        database.file.touch(mode=0o600)
+        database.make_file()
     faultpoint("G0")
     await database.write(_upgrade)
     faultpoint("G2")
