@@ -63,7 +63,7 @@ def main() -> None:
 async def run() -> None:
     """Run the bot until Ctrl+C."""
     settings = Settings.read()
-    logs.configure(settings.log_level, sys.stderr)
+    logs.configure(settings.log_level, sys.stderr, secrets=settings.secrets)
     async with Bot.open(settings):
         await _asked_to_stop()
 
@@ -123,7 +123,7 @@ async def doctor(as_json: bool) -> None:
 async def reconcile(as_json: bool) -> None:
     """Ask Stripe what became of every unsettled purchase, once, and settle it. A running bot does this by itself."""
     settings = Settings.read()
-    logs.configure(settings.log_level, sys.stderr)
+    logs.configure(settings.log_level, sys.stderr, secrets=settings.secrets)
     async with Bot.open(settings, serve=False) as bot:
         looked_at, unsettled = await bot.reconcile()
     told = {"looked_at": looked_at, "unsettled": unsettled}

@@ -35,6 +35,12 @@ class Settings(BaseSettings):
     support_email: str = "support@skydeck.ai"
     log_level: str = Field(default="INFO", validation_alias=AliasChoices("LOG_LEVEL", "log_level"))
 
+    @property
+    def secrets(self) -> list[str]:
+        """Every secret, for the logs to leave out."""
+        held = (getattr(self, name) for name in type(self).model_fields)
+        return [secret.get_secret_value() for secret in held if isinstance(secret, SecretStr)]
+
     @classmethod
     def read(cls) -> Self:
         """Raise ``SettingsError`` with one line per unusable setting."""

@@ -13,7 +13,7 @@ from bot.accounts.model import Account
 from bot.app import Bot
 from bot.ledger import store as ledger
 from bot.ledger.service import verify
-from bot.money import NANO_PER_CREDIT, Credits, Usd
+from bot.money import Credits, Usd
 from bot.purchases import store as purchases
 from bot.sandbox.page import Account as AccountLine
 from bot.sandbox.page import Entry, LedgerView, Page
@@ -24,6 +24,7 @@ from bot.slack.manifest import manifest
 from bot.web.server import Server
 
 _SHOWN = 50
+_MEMOS = {"purchase": "Credits bought", "refund": "Refund", "dispute": "Dispute"}
 
 
 @asynccontextmanager
@@ -74,7 +75,7 @@ async def wind(world: World, bot: Bot, step: timedelta) -> None:
 
 async def books(bot: Bot) -> LedgerView:
     """What the panel shows of the bot's own books."""
-    audit = await verify(bot.database)
+    audit = await verify(bot.database)  # of a sandbox's few entries: the panel shows the proof itself, never a memory
     async with bot.database.read() as tx:
         everybody = await accounts.every(tx)
         return LedgerView(
@@ -84,8 +85,8 @@ async def books(bot: Bot) -> LedgerView:
                     entry.seq,
                     f"{entry.booked_at:%H:%M:%S}",
                     entry.cause,
-                    str(entry.facts.get("purchase", "")),
-                    [(book, f"{change.nano / NANO_PER_CREDIT:+,.2f}") for book, change in entry.postings.items()],
+                    _MEMOS.get(entry.cause.partition(":")[0], entry.cause),
+                    [(book, f"{'+' if change.nano > 0 else ''}{change}") for book, change in entry.postings.items()],
                 )
                 for entry in await ledger.newest(tx, _SHOWN)
             ],
