@@ -180,7 +180,7 @@ class Bot:
     async def _prepare_database(self) -> None:
         if self.database.is_sqlite:
             await upgrade(self.database)
-            await self.database.write(purchases_store.release_all)
+            await self.database.write(partial(purchases_store.release_all, now=self._clock.now()))
         elif await current(self.database) != newest():
             raise Unusable("the database is not of this version: run credits-bot migrate")
 

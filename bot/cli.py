@@ -283,7 +283,9 @@ def _show(account: Account, balance: Credits, as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=2))
         return
     for name, value in facts.items():
-        click.echo(f"{name:13} {', '.join(value) if isinstance(value, list) else '–' if value in (None, '') else value}")
+        click.echo(
+            f"{name:13} {', '.join(value) if isinstance(value, list) else '–' if value in (None, '') else value}"
+        )
 
 
 # ── the books ─────────────────────────────────────────────────────────────────────────────────────────────────────

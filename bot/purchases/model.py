@@ -101,6 +101,7 @@ class Purchase:
     created_at: datetime
     updated_at: datetime
     check_at: datetime | None  # when the worker looks at it next; None when there is nothing to look at
+    lease_until: datetime | None = None  # somebody is at it; also names who: whoever lost the lease changes nothing
     card: Card | None = None
     intent_id: str | None = None
     session_id: str | None = None

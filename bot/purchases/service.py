@@ -237,18 +237,22 @@ class Purchases:
         self.nudge()
         return found is not None
 
-    async def settle(self, purchase_id: str, outcome: Outcome) -> bool:
+    async def settle(self, known: Purchase, outcome: Outcome) -> bool:
         """Make of the purchase what the outcome says, in one transaction with its entry and its messages.
 
-        Called by whoever learns of the outcome, any number of times: the first one wins. Whether this call was it.
+        May be called any number of times: the first one wins. Money that arrived counts whoever brings the news; bad
+        news only from whoever holds the lease that ``known`` was read with, because it may have been overtaken.
+        Whether this call changed anything.
         """
         faultpoint("K11")
-        settled = await self._database.write(partial(self._settle, purchase_id, outcome))
+        settled = await self._database.write(partial(self._settle, known, outcome))
         self.nudge()
         return settled
 
-    async def _settle(self, purchase_id: str, outcome: Outcome, tx: AsyncConnection) -> bool:
-        purchase = must(await store.of_id(tx, purchase_id, lock=True))
+    async def _settle(self, known: Purchase, outcome: Outcome, tx: AsyncConnection) -> bool:
+        purchase = must(await store.of_id(tx, known.id, lock=True))
+        if purchase.lease_until != known.lease_until and not isinstance(outcome, Paid):
+            return False
         now = self._clock.now()
         decided = verdict(purchase, outcome)
         if decided is None:
@@ -288,17 +292,20 @@ class Purchases:
         logger.error("purchase paid twice", extra={"purchase": purchase.id, "intent": paid.intent_id})
         return True
 
-    async def reverse(self, purchase_id: str, reversals: Sequence[Reversal]) -> bool:
+    async def reverse(self, known: Purchase, reversals: Sequence[Reversal]) -> bool:
         """Take back what refunds and disputes took, or return what they gave back: the ledger follows their state.
 
-        States are absolute, so notifications may come in any order and any number of times. Whether this changed it.
+        States are absolute, so notifications may come in any order and any number of times; what an overtaken worker
+        read may be old and is dropped. Whether this call changed anything.
         """
-        reversed_now = await self._database.write(partial(self._reverse, purchase_id, reversals))
+        reversed_now = await self._database.write(partial(self._reverse, known, reversals))
         self.nudge()
         return reversed_now
 
-    async def _reverse(self, purchase_id: str, reversals: Sequence[Reversal], tx: AsyncConnection) -> bool:
-        purchase = must(await store.of_id(tx, purchase_id, lock=True))
+    async def _reverse(self, known: Purchase, reversals: Sequence[Reversal], tx: AsyncConnection) -> bool:
+        purchase = must(await store.of_id(tx, known.id, lock=True))
+        if purchase.lease_until != known.lease_until:
+            return False
         for reversal in reversals:
             await self._book_reversal(tx, purchase, reversal)
         status, gone = after_reversals(reversals)

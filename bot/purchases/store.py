@@ -112,11 +112,14 @@ async def claim(tx: AsyncConnection, now: datetime, limit: int) -> Sequence[Purc
 
 
 async def release(tx: AsyncConnection, claimed: Purchase, *, check_at: datetime | None, failures: int) -> None:
-    """Give the lease back and say when to look again; at once if a hint came while the lease was held."""
+    """Give the lease back and say when to look again; at once if a hint came while the lease was held.
+
+    Nothing happens when the lease ran out and is somebody else's by now.
+    """
     hinted = purchases.c.check_at != claimed.check_at
     await tx.execute(
         update(purchases)
-        .where(purchases.c.id == claimed.id)
+        .where(purchases.c.id == claimed.id, purchases.c.lease_until == claimed.lease_until)
         .values(
             lease_until=None,
             failures=failures,
@@ -125,9 +128,10 @@ async def release(tx: AsyncConnection, claimed: Purchase, *, check_at: datetime 
     )
 
 
-async def release_all(tx: AsyncConnection) -> None:
-    """Give back every lease: for the start of the only process."""
-    await tx.execute(update(purchases).where(purchases.c.lease_until.is_not(None)).values(lease_until=None))
+async def release_all(tx: AsyncConnection, now: datetime) -> None:
+    """Give back every lease, and look at once at what was held: for the start of the only process."""
+    held = purchases.c.lease_until.is_not(None)
+    await tx.execute(update(purchases).where(held).values(lease_until=None, check_at=now))
 
 
 async def look_at_all(tx: AsyncConnection, now: datetime) -> int:
@@ -156,10 +160,14 @@ async def look_now(
 
 
 async def change(tx: AsyncConnection, purchase: Purchase, at: datetime, **columns: Any) -> bool:
-    """Write columns down while the status still is the purchase's. False when somebody moved it meanwhile."""
+    """Write columns down while status and lease still are the purchase's. False when somebody else was faster."""
     changed = await tx.execute(
         update(purchases)
-        .where(purchases.c.id == purchase.id, purchases.c.status == purchase.status)
+        .where(
+            purchases.c.id == purchase.id,
+            purchases.c.status == purchase.status,
+            purchases.c.lease_until.is_not_distinct_from(purchase.lease_until),
+        )
         .values(updated_at=at, **columns)
         .returning(purchases.c.id)
     )
@@ -244,6 +252,7 @@ def _purchase(row: Row[Any]) -> Purchase:
         created_at=row.created_at,
         updated_at=row.updated_at,
         check_at=row.check_at,
+        lease_until=row.lease_until,
         card=Card(row.card_id, row.card_brand, row.card_last4) if row.card_id else None,
         intent_id=row.intent_id,
         session_id=row.session_id,

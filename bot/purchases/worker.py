@@ -70,6 +70,7 @@ class PurchaseWorker:
         self._purchases = purchases
         self._clock = clock
         self._crew = crew
+        self._heard: set[str] = set()  # events of the last reading: most of them come again with the next
 
     async def work(self) -> int:
         """Take what is due, as much as there are hands for. How many purchases were taken."""
@@ -85,9 +86,11 @@ class PurchaseWorker:
         async with self._database.read() as tx:
             since = await store.cursor(tx, "stripe_events") or now
         hints = await self._gateway.hints(max(since - _OVERLAP, now - _REACH))
-        for hint in hints:
-            if hint and not await self._purchases.heed(hint):
-                logger.debug("event of no purchase of ours", extra={"event": hint.event_id, "kind": hint.kind})
+        news = [hint for hint in hints if hint and hint.event_id not in self._heard]
+        for hint in news:
+            if not await self._purchases.heed(hint) and hint.purchase_id:
+                logger.warning("Stripe speaks of a purchase that is not in the books", extra={"event": hint.event_id})
+        self._heard = {hint.event_id for hint in hints}
         await self._database.write(partial(store.set_cursor, name="stripe_events", at=now))
         return 0
 
@@ -105,8 +108,7 @@ class PurchaseWorker:
 
     async def _let_go(self, claimed: Purchase, failures: int, tx: AsyncConnection) -> None:
         now = self._clock.now()
-        purchase = await store.of_id(tx, claimed.id, lock=True)
-        assert purchase is not None
+        purchase = must(await store.of_id(tx, claimed.id, lock=True))
         again = purchase.status in LIVE or failures
         next_time = now + next_look(replace(purchase, failures=failures), now) if again else None
         await store.release(tx, claimed, check_at=next_time, failures=failures)
@@ -118,8 +120,7 @@ class PurchaseWorker:
             case Status.CHECKOUT:
                 await self._ask_about_page(purchase)
             case Status.SETTLED | Status.REFUNDED | Status.DISPUTED:
-                assert purchase.intent_id is not None
-                await self._purchases.reverse(purchase.id, await self._gateway.reversals(purchase.intent_id))
+                await self._purchases.reverse(purchase, await self._gateway.reversals(must(purchase.intent_id)))
             case _:
                 await self._ask(purchase)
 
@@ -138,7 +139,7 @@ class PurchaseWorker:
             return await self._open_page(purchase, account)
         customer = await self._customer(account)
         if purchase.intent_id is None:
-            purchase = await self._begin(purchase, status=Status.CHARGING, card=card)
+            purchase = await self._begin(purchase, status=Status.CHARGING, pay_with=PayWith.CARD, card=card)
             prepared = await self._gateway.prepare(self._order(purchase, account, customer), purchase.attempts - 1)
             faultpoint("K8")
             purchase = await self._write(purchase, intent_id=prepared)
@@ -162,25 +163,25 @@ class PurchaseWorker:
         if isinstance(outcome, Cancelled) and purchase.reason and not _is_refusal(purchase.reason):
             account, refusal = await self._permission(purchase)
             return await (self._give_up(purchase, refusal) if refusal else self._open_page(purchase, account))
-        await self._purchases.settle(purchase.id, outcome)
+        await self._purchases.settle(purchase, outcome)
 
     async def _give_up(self, purchase: Purchase, refusal: str) -> None:
         """End a purchase that may not be charged. What was made ready at Stripe is closed first."""
         purchase = await self._write(purchase, reason=refusal)
         closed = await self._gateway.cancel(purchase.intent_id) if purchase.intent_id else Cancelled()
-        await self._purchases.settle(purchase.id, closed)
+        await self._purchases.settle(purchase, closed)
 
     async def _card(self, purchase: Purchase, account: Account) -> Card | None:
         """The card that the buyer agreed to; where the form could not know it, the saved one."""
-        if purchase.pay_with is PayWith.EITHER and purchase.card is None and account.customer:
+        if purchase.pay_with is PayWith.EITHER and account.customer:
             return await self._gateway.saved_card(account.customer)
-        return purchase.card
+        return purchase.card if purchase.pay_with is PayWith.CARD else None
 
     # ── Stripe's page ─────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _open_page(self, purchase: Purchase, account: Account) -> None:
         customer = await self._customer(account)
-        purchase = await self._begin(purchase, status=purchase.status)
+        purchase = await self._begin(purchase, status=purchase.status, pay_with=PayWith.CHECKOUT)
         link = await self._gateway.open_checkout(
             self._order(purchase, account, customer), purchase.attempts - 1, purchase.locale
         )
@@ -197,14 +198,14 @@ class PurchaseWorker:
         closing = refusal or purchase.cancelled_by
         outcome = await (self._gateway.close_checkout if closing else self._gateway.checkout)(session_id)
         if not isinstance(outcome, Open):
-            await self._purchases.settle(purchase.id, Cancelled() if closing and outcome == Expired() else outcome)
+            await self._purchases.settle(purchase, Cancelled() if closing and outcome == Expired() else outcome)
 
     async def _ask(self, purchase: Purchase) -> None:
         """Ask what became of a purchase that nothing more is done for."""
         if purchase.session_id:
-            await self._purchases.settle(purchase.id, await self._gateway.checkout(purchase.session_id))
+            await self._purchases.settle(purchase, await self._gateway.checkout(purchase.session_id))
         elif purchase.intent_id:
-            await self._purchases.settle(purchase.id, await self._gateway.payment(purchase.intent_id))
+            await self._purchases.settle(purchase, await self._gateway.payment(purchase.intent_id))
 
     # ── what both need ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -243,9 +244,14 @@ class PurchaseWorker:
             placed_at=purchase.created_at,
         )
 
-    async def _begin(self, purchase: Purchase, *, status: Status, card: Card | None = None) -> Purchase:
-        """Count the attempt before it is made: the next one then knows that this one may have left something behind."""
-        columns: dict[str, object] = {"attempts": purchase.attempts + 1}
+    async def _begin(
+        self, purchase: Purchase, *, status: Status, pay_with: PayWith, card: Card | None = None
+    ) -> Purchase:
+        """Write down the way to pay and count the attempt, before it is made.
+
+        The next attempt then goes the same way, and knows that this one may have left something behind.
+        """
+        columns: dict[str, object] = {"attempts": purchase.attempts + 1, "pay_with": pay_with}
         if card:
             columns |= {"card_id": card.id, "card_brand": card.brand, "card_last4": card.last4}
         return await self._write(purchase, status=status, **columns)
