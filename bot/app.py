@@ -25,7 +25,7 @@ from bot.ids import NewId, new_id
 from bot.ledger.service import Audit, verify
 from bot.outbox.service import Outbox
 from bot.payments.gateway import Hint
-from bot.payments.stripe_gateway import StripeGateway
+from bot.payments.on_demand import ClosableGateway, GatewayOnDemand
 from bot.purchases import store as purchases_store
 from bot.purchases.cards import Cards
 from bot.purchases.forms import Nonces
@@ -139,7 +139,7 @@ class Bot:
         await self.server.start()
         stack.push_async_callback(self.server.stop)
         if app_token := _plain(self.settings.slack_app_token):
-            self._socket = SocketMode(self.app, app_token)
+            self._socket = SocketMode(self.app, app_token, self._clock)
             await self._socket.start()
             stack.push_async_callback(self._socket.stop)
         logger.info("at work", extra={"url": self.server.url, "socket_mode": self._socket is not None})
@@ -250,15 +250,21 @@ async def diagnose(settings: Settings) -> Report:
         )
 
 
-def _gateway(settings: Settings, api_key: str) -> StripeGateway:
+def _gateway(settings: Settings, api_key: str) -> GatewayOnDemand:
     here = settings.public_url  # without one, buyers come back to Slack
-    return StripeGateway(
-        api_key=api_key,
-        api_url=settings.stripe_api_url,
-        webhook_secrets=_several(settings.stripe_webhook_secret),
-        done_url=f"{here}/checkout/done" if here else _SLACK,
-        cancelled_url=f"{here}/checkout/cancelled" if here else _SLACK,
-    )
+
+    def load() -> ClosableGateway:
+        from bot.payments.stripe_gateway import StripeGateway
+
+        return StripeGateway(
+            api_key=api_key,
+            api_url=settings.stripe_api_url,
+            webhook_secrets=_several(settings.stripe_webhook_secret),
+            done_url=f"{here}/checkout/done" if here else _SLACK,
+            cancelled_url=f"{here}/checkout/cancelled" if here else _SLACK,
+        )
+
+    return GatewayOnDemand(load)
 
 
 def _secret(secret: SecretStr | None, name: str) -> str:

@@ -345,12 +345,12 @@ async def ledger_statement(account_id: str, since: Any, until: Any, as_json: boo
         told = {"account": account_id, "opening": opening.exact, "movements": movements, "closing": closing.exact}
         click.echo(json.dumps(told, indent=2))
         return
-    click.echo(f"{'opening balance':>63} {opening.exact:>20}")
+    click.echo(f"{'opening balance':>83} {opening.exact:>20}")
     for line in lines:
         click.echo(
             f"{line.booked_at:%Y-%m-%d %H:%M:%S} {line.cause:42} {line.change.exact:>20} {line.balance.exact:>20}"
         )
-    click.echo(f"{'closing balance':>63} {closing.exact:>20}")
+    click.echo(f"{'closing balance':>83} {closing.exact:>20}")
 
 
 class _Opened:

@@ -11,6 +11,8 @@ from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from bot.errors import Outage
+
 logger = logging.getLogger(__name__)
 
 Work = Callable[[], Awaitable[int]]
@@ -33,6 +35,9 @@ class Worker:
             self._nudged.clear()
             try:
                 done = await self._work()
+            except Outage as outage:
+                logger.warning("%s has to wait: %s", self.name, outage)
+                done = 0
             except Exception:  # the boundary: see the module
                 logger.exception("a round of %s failed", self.name)
                 done = 0

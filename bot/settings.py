@@ -3,7 +3,7 @@
 import logging
 from typing import Self
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -85,14 +85,12 @@ class Settings(BaseSettings):
             raise ValueError(f"expected one of {', '.join(levels)}")
         return level.upper()
 
-    @field_validator("slack_api_url")
+    @field_validator("slack_api_url", "stripe_api_url", "public_url")
     @classmethod
-    def _with_slash(cls, url: str) -> str:
-        return url if url.endswith("/") else f"{url}/"
-
-    @field_validator("stripe_api_url", "public_url")
-    @classmethod
-    def _without_slash(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("http://", "https://")):
+    def _address(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is None:
+            return None
+        if not url.startswith(("http://", "https://")):
             raise ValueError("expected an address that begins with https:// or http://")
-        return url.rstrip("/") if url else url
+        end = "/" if info.field_name == "slack_api_url" else ""  # as slack_sdk wants it
+        return url.rstrip("/") + end

@@ -27,7 +27,6 @@ T = TypeVar("T")
 
 _AGAIN = {"40001", "40P01"}  # serialization failure, deadlock: PostgreSQL asks for the whole transaction again
 _TRIES = 5
-_LOCKED_FOR_LONG = 10.0  # seconds
 
 
 class AlreadyRunning(Exception):
@@ -35,18 +34,20 @@ class AlreadyRunning(Exception):
 
 
 class Database:
-    """Reading and writing. Reads see what was committed before they began."""
+    """Reading and writing. Reads see what was committed before they began. ``patience``: seconds to wait for a turn."""
 
-    def __init__(self, url: str, *, pool: int = 10) -> None:
+    def __init__(self, url: str, *, pool: int = 10, patience: float = 10.0) -> None:
+        self._patience = patience
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             self.file = Path(str(self.url.database)).absolute()
-            self._writer = _sqlite_engine(self.url.set(database=str(self.file)), begin="BEGIN IMMEDIATE", size=1)
-            self._reader = _sqlite_engine(self.url.set(database=str(self.file)), begin="BEGIN", size=pool)
+            file = self.url.set(database=str(self.file))
+            self._writer = _sqlite_engine(file, begin="BEGIN IMMEDIATE", size=1, patience=patience)
+            self._reader = _sqlite_engine(file, begin="BEGIN", size=pool, patience=patience)
         else:
-            self._writer = _postgres_engine(str(self.url.render_as_string(hide_password=False)), size=pool)
-            self._reader = self._writer
+            self._writer = _postgres_engine(str(self.url.render_as_string(hide_password=False)), pool, patience)
+            self._reader = self._writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         # Re-entrant per task tree only; the single pooled connection already keeps this process's writers apart.
         self._between_processes = (
             AsyncFileLock(f"{self.file}.lock", mode=0o600, run_in_executor=False) if self.is_sqlite else None
@@ -84,7 +85,7 @@ class Database:
             return
         async with self._one_writer:
             try:
-                await self._between_processes.acquire(timeout=_LOCKED_FOR_LONG)
+                await self._between_processes.acquire(timeout=self._patience)
             except Timeout:
                 raise Outage("database", f"another process keeps {self.file} locked") from None
             except OSError as error:
@@ -121,8 +122,7 @@ class Database:
 
     async def dispose(self) -> None:
         await self._writer.dispose()
-        if self._reader is not self._writer:
-            await self._reader.dispose()
+        await self._reader.dispose()
 
 
 @contextmanager
@@ -137,30 +137,32 @@ def _outages() -> Iterator[None]:
         raise Outage("database", str(error).partition("\n")[0]) from error
 
 
-def _sqlite_engine(url: Any, *, begin: str, size: int) -> AsyncEngine:
+def _sqlite_engine(url: Any, *, begin: str, size: int, patience: float) -> AsyncEngine:
     engine = create_async_engine(
-        url, poolclass=AsyncAdaptedQueuePool, pool_size=size, max_overflow=0, pool_timeout=10, hide_parameters=True
+        url,
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=patience,
+        hide_parameters=True,
     )
-    event.listen(engine.sync_engine, "connect", _prepare_writer if begin == "BEGIN IMMEDIATE" else _prepare_reader)
-    _begin_with(engine.sync_engine, begin)
-    return engine
-
-
-def _prepare_writer(connection: Any, record: object) -> None:
-    connection.isolation_level = None  # sqlite3 must not begin transactions of its own
-    for pragma in (
-        "busy_timeout = 5000",
+    pragmas = [
+        f"busy_timeout = {int(patience * 500)}",  # half of it: whoever waits behind the one that waits has a chance too
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
         "mmap_size = 0",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+        *(["query_only = ON"] if begin == "BEGIN" else []),
+    ]
 
+    @event.listens_for(engine.sync_engine, "connect")
+    def _prepare(connection: Any, record: object) -> None:
+        connection.isolation_level = None  # sqlite3 must not begin transactions of its own
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
 
-def _prepare_reader(connection: Any, record: object) -> None:
-    _prepare_writer(connection, record)
-    connection.execute("PRAGMA query_only = ON")
+    _begin_with(engine.sync_engine, begin)
+    return engine
 
 
 def _begin_with(engine: Engine, begin: str) -> None:
@@ -169,12 +171,12 @@ def _begin_with(engine: Engine, begin: str) -> None:
         connection.exec_driver_sql(begin)
 
 
-def _postgres_engine(url: str, *, size: int) -> AsyncEngine:
+def _postgres_engine(url: str, size: int, patience: float) -> AsyncEngine:
     return create_async_engine(
         url,
         pool_size=size,
         max_overflow=0,
-        pool_timeout=10,
+        pool_timeout=patience,
         pool_pre_ping=True,
         hide_parameters=True,
         connect_args={

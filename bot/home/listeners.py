@@ -10,6 +10,7 @@ from bot.errors import Refusal
 from bot.home.views import home
 from bot.purchases.service import Purchases
 from bot.slack.boundary import Boundary
+from bot.slack.client import ask
 from bot.slack.payloads import sender
 from bot.text import Texts
 
@@ -44,4 +45,4 @@ class Listeners:
         except Refusal as refused:
             refusal = refused
         view = home(self._texts_of(who.user_id), account, balance, latest, refusal, self._support)
-        await args.client.views_publish(user_id=who.user_id, view=view)
+        await ask(args.client.views_publish(user_id=who.user_id, view=view))

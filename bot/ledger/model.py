@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from bot.money import Credits
@@ -55,14 +55,14 @@ def transfer(
     return Entry(cause, account_id, happened_at, postings, facts)
 
 
-def link(previous: str, entry: Entry) -> str:
+def link(previous: str, entry: Entry, booked_at: datetime) -> str:
     """The hash that chains an entry to the account's previous one, so that a changed or missing entry shows."""
     content = json.dumps(
         [
             previous,
             entry.cause,
             entry.account_id,
-            entry.happened_at.isoformat(timespec="microseconds"),
+            *(moment.astimezone(UTC).isoformat(timespec="microseconds") for moment in (entry.happened_at, booked_at)),
             sorted((book, change.nano) for book, change in entry.postings.items()),
             entry.facts,
         ],

@@ -34,15 +34,15 @@ async def verify(database: Database) -> Audit:
     sums: dict[str, int] = {}
     chain: dict[str, str] = {}
     async with database.read() as tx:
-        async for seq, hashed, entry in store.every_entry(tx):
+        async for row, entry in store.every_entry(tx):
             audit.entries += 1
             if entry.flaw:
-                audit.found(f"entry {seq}: {entry.flaw}")
+                audit.found(f"entry {row.seq}: {entry.flaw}")
             for book, change in entry.postings.items():
                 sums[book] = sums.get(book, 0) + change.nano
-            if link(chain.get(entry.account_id, ""), entry) != hashed:
-                audit.found(f"entry {seq} ({entry.cause}) breaks the chain of account {entry.account_id}")
-            chain[entry.account_id] = hashed
+            if link(chain.get(entry.account_id, ""), entry, row.booked_at) != row.hash:
+                audit.found(f"entry {row.seq} ({entry.cause}) breaks the chain of account {entry.account_id}")
+            chain[entry.account_id] = row.hash
         heads = await store.heads(tx)
         if orphans := await store.orphans(tx):
             audit.found(f"{orphans} postings belong to no entry")

@@ -23,7 +23,7 @@ async def post(tx: AsyncConnection, entry: Entry, at: datetime) -> Booked:
         if booked != (entry.account_id, dict(entry.postings)):
             raise EntryConflict(entry.cause)
         return Booked(head.seq, Credits(head.nano), new=False)
-    hashed = link(head.hash, entry)
+    hashed = link(head.hash, entry, at)
     seq: int = (
         await tx.execute(
             insert(entries)
@@ -114,8 +114,8 @@ async def newest(tx: AsyncConnection, limit: int) -> Sequence[Record]:
     return [Record(row.seq, row.booked_at, row.cause, row.facts, moved[row.seq]) for row in rows]
 
 
-async def every_entry(tx: AsyncConnection) -> AsyncIterator[tuple[int, str, Entry]]:
-    """Number, hash and content of each entry, oldest first, without holding more than one in memory."""
+async def every_entry(tx: AsyncConnection) -> AsyncIterator[tuple[Row[Any], Entry]]:
+    """The row of each entry and the entry itself, oldest first, without holding more than one in memory."""
     rows = await tx.stream(
         select(entries, postings.c.book, postings.c.nano)
         .outerjoin(postings, postings.c.seq == entries.c.seq)
@@ -125,13 +125,13 @@ async def every_entry(tx: AsyncConnection) -> AsyncIterator[tuple[int, str, Entr
     moved: dict[str, Credits] = {}
     async for row in rows:
         if current is not None and row.seq != current.seq:
-            yield current.seq, current.hash, _entry(current, moved)
+            yield current, _entry(current, moved)
             moved = {}
         current = row
         if row.book is not None:
             moved[row.book] = Credits(row.nano)
     if current is not None:
-        yield current.seq, current.hash, _entry(current, moved)
+        yield current, _entry(current, moved)
 
 
 async def heads(tx: AsyncConnection) -> dict[str, tuple[Credits, str]]:

@@ -9,7 +9,6 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.kwargs_injection.async_args import AsyncArgs
-from slack_sdk.errors import SlackApiError
 from slack_sdk.models.views import View
 
 from bot.accounts.model import Workspace
@@ -21,6 +20,7 @@ from bot.purchases.service import Purchases, Submission
 from bot.purchases.views import LONGEST_AMOUNT, QUICK, Form, again_form, buy_form, stands, wants_page
 from bot.slack import mrkdwn, names
 from bot.slack.boundary import Boundary, notice
+from bot.slack.client import SlackRefused, ask
 from bot.slack.payloads import sender
 from bot.text import Texts
 
@@ -83,11 +83,10 @@ class Listeners:
         asking = offer.account.customer is not None
         form = Form(offer.nonce, PayWith.EITHER if asking else PayWith.CHECKOUT)
         show = partial(buy_form, texts, offer.account, offer.balance, amount=amount, remark=remark)
-        opened = await args.client.views_open(trigger_id=args.body["trigger_id"], view=show(form, asking=asking))
+        shown = await _show(args, show(form, asking=asking))
         faultpoint("K2")
-        if asking:
+        if asking and shown:
             pay_with, card = await self._purchases.card(offer.account)
-            shown = opened["view"]
             form = Form(offer.nonce, pay_with, card)
             await _update(args, shown["id"], show(form), unless_changed_since=shown["hash"])
 
@@ -160,14 +159,15 @@ def _wanted(texts: Texts, wanted: Usd | str) -> tuple[Usd | str | None, str | No
         if isinstance(amount, Usd):
             check_amount(amount)
     except (AmbiguousAmount, UnreadableAmount) as unread:
-        return str(wanted)[:LONGEST_AMOUNT], _unread(texts, unread, str(wanted))
+        return str(wanted)[:LONGEST_AMOUNT], mrkdwn.escape(_unread(texts, unread, str(wanted)))
     except Refusal as refusal:
         return amount, texts(refusal.key, **refusal.facts)
     return amount or None, None
 
 
 def _unread(texts: Texts, unread: AmbiguousAmount | UnreadableAmount, typed: str) -> str:
-    shown = mrkdwn.escape(typed[:LONGEST_AMOUNT])
+    """The sentence in plain words, as a field shows its error; where markup is read it must be escaped."""
+    shown = typed[:LONGEST_AMOUNT]
     if isinstance(unread, UnreadableAmount):
         return texts("amount.unreadable", typed=shown, example=texts.write_amount(Usd(123450)))
     much, little = unread.readings
@@ -193,10 +193,22 @@ async def _refuse_amount(args: AsyncArgs, texts: Texts, sentence: str) -> None:
         await args.ack(response_action="push", view=notice(texts, sentence))
 
 
+async def _show(args: AsyncArgs, view: View) -> Mapping[str, Any] | None:
+    """Open the form; None when this very request came before, and opened it then."""
+    try:
+        opened = await ask(args.client.views_open(trigger_id=args.body["trigger_id"], view=view))
+    except SlackRefused as refused:
+        if refused.error != "exchanged_trigger_id":
+            raise
+        return None
+    shown: Mapping[str, Any] = opened["view"]
+    return shown
+
+
 async def _update(args: AsyncArgs, view_id: str, view: View, *, unless_changed_since: str | None = None) -> None:
     """Show the form anew, unless it was closed or has changed since: then nothing needs to be said."""
     try:
-        await args.client.views_update(view_id=view_id, hash=unless_changed_since, view=view)
-    except SlackApiError as error:
-        if error.response["error"] not in ("not_found", "hash_conflict", "view_not_found"):
+        await ask(args.client.views_update(view_id=view_id, hash=unless_changed_since, view=view))
+    except SlackRefused as refused:
+        if refused.error not in ("not_found", "hash_conflict", "view_not_found"):
             raise

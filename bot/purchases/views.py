@@ -22,7 +22,7 @@ from slack_sdk.models.views import View
 from bot.accounts.model import Account
 from bot.money import Credits, Usd
 from bot.payments.gateway import Card
-from bot.purchases.model import CREDITED, PayWith, Purchase, Status
+from bot.purchases.model import CREDITED, LIVE, PayWith, Purchase, Status
 from bot.slack import mrkdwn, names
 from bot.text import Texts
 
@@ -43,6 +43,7 @@ _DECLINES = frozenset(
         "resource_missing",
     }
 )
+_SAME_AS = {"invalid_request": "resource_missing"}  # so Stripe refuses a card that its customer had taken away
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,8 @@ def again_form(texts: Texts, form: Form, amount: Usd, *, seconds: int, buyer: st
 
 
 def stands(texts: Texts, purchase: Purchase) -> View:
-    """What the form turns into: how the purchase stands, and where its end will be told."""
+    """What the form turns into: how the purchase stands and, until it has ended, where its end will be told."""
+    told = ContextBlock(elements=[MarkdownTextObject(text=texts("buy.told_in_messages"))])
     return View(
         type="modal",
         callback_id=names.NOTICE,
@@ -170,7 +172,7 @@ def stands(texts: Texts, purchase: Purchase) -> View:
         blocks=[
             SectionBlock(text=_sentence(texts, purchase, None)),
             *_actions(purchase, [button for button in _buttons(texts, purchase) if button.url]),
-            ContextBlock(elements=[MarkdownTextObject(text=texts("buy.told_in_messages"))]),
+            *([told] if purchase.status in LIVE else []),
         ],
     )
 
@@ -218,7 +220,8 @@ def _sentence(texts: Texts, purchase: Purchase, account: Account | None) -> str:
     if purchase.status is Status.CHECKOUT and purchase.reason:
         return f"{_decline(texts, purchase)} {said}"
     if purchase.status is Status.DECLINED:
-        return f"{_decline(texts, purchase)} {texts('card.next_step')}"
+        why = said if purchase.session_id else _decline(texts, purchase)  # on the page it was another card than ours
+        return f"{why} {texts('card.next_step')}"
     if purchase.status is Status.CANCELLED:
         return f"{said} {_why_cancelled(texts, purchase, account)}"
     return said
@@ -236,7 +239,8 @@ def _key(purchase: Purchase) -> str:
 
 
 def _decline(texts: Texts, purchase: Purchase) -> str:
-    code = purchase.reason if purchase.reason in _DECLINES else "other"
+    reason = _SAME_AS.get(purchase.reason or "", purchase.reason)
+    code = reason if reason in _DECLINES else "other"
     card = card_name(purchase.card) if purchase.card else texts("card.your_payment")
     return texts(f"decline.{code}", card=card, amount=purchase.amount)
 

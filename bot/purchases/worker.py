@@ -38,7 +38,8 @@ from bot.text import texts_for
 
 logger = logging.getLogger(__name__)
 
-_KNOWN_FOR = timedelta(minutes=1)  # how long Slack's word on a person is good enough to charge for
+_A_MOMENT = timedelta(seconds=5)  # how long Slack's word on a person is good enough to charge their card
+_KNOWN_FOR = timedelta(minutes=1)  # and how long to leave a page open for them
 _OVERLAP = timedelta(minutes=5)  # Stripe's list of events is read again this far back: some appear late
 _REACH = timedelta(days=29)  # Stripe keeps events for thirty days
 
@@ -130,7 +131,7 @@ class PurchaseWorker:
         faultpoint("K6")
         if purchase.intent_id and not isinstance(seen := await self._gateway.payment(purchase.intent_id), Unconfirmed):
             return await self._conclude(purchase, purchase.intent_id, seen)
-        account, refusal = await self._permission(purchase)
+        account, refusal = await self._permission(purchase, _A_MOMENT)
         faultpoint("K7")
         if refusal:
             return await self._give_up(purchase, refusal)
@@ -144,7 +145,7 @@ class PurchaseWorker:
             faultpoint("K8")
             purchase = await self._write(purchase, intent_id=prepared)
             faultpoint("K9")
-            if refusal := (await self._permission(purchase))[1]:
+            if refusal := (await self._permission(purchase, _A_MOMENT))[1]:
                 return await self._give_up(purchase, refusal)
         intent_id = must(purchase.intent_id)
         outcome = await self._gateway.confirm(intent_id, card.id)
@@ -209,7 +210,9 @@ class PurchaseWorker:
 
     # ── what both need ────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _permission(self, purchase: Purchase) -> tuple[Account, str | None]:
+    async def _permission(
+        self, purchase: Purchase, at_most_old: timedelta = _KNOWN_FOR
+    ) -> tuple[Account, str | None]:
         """The account as it is now, and the key of the reason why the buyer may no longer be charged, if any."""
         async with self._database.read() as tx:
             account = must(await accounts.of_id(tx, purchase.account_id))
@@ -218,7 +221,7 @@ class PurchaseWorker:
             return account, CANCELLED_BY_BUYER
         if self._clock.now() - purchase.created_at > CHARGE_WITHIN and purchase.session_id is None:
             return account, TOO_LATE
-        person = await self._directory.person(purchase.workspace, purchase.buyer_id, at_most_old=_KNOWN_FOR)
+        person = await self._directory.person(purchase.workspace, purchase.buyer_id, at_most_old=at_most_old)
         try:
             may_buy(account, purchase.buyer_id, person)
         except Refusal as refusal:

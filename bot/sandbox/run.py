@@ -21,6 +21,7 @@ from bot.sandbox.page import Purchase as PurchaseLine
 from bot.sandbox.world import ACCOUNT, OWNER, ROLES, World
 from bot.slack import names
 from bot.slack.manifest import manifest
+from bot.text import FALLBACK, texts_for
 from bot.web.server import Server
 
 _SHOWN = 50
@@ -69,29 +70,31 @@ async def wind(world: World, bot: Bot, step: timedelta) -> None:
     """Move everybody's clock, and let whatever became due happen now."""
     world.clock.wind(step.total_seconds())
     world.stripe.expire_due()
+    world.answer_bank_debits()
     bot.clockwork.nudge_all()
     bot.outbox.nudge()
 
 
 async def books(bot: Bot) -> LedgerView:
     """What the panel shows of the bot's own books."""
+    show = texts_for(FALLBACK).show
     audit = await verify(bot.database)  # of a sandbox's few entries: the panel shows the proof itself, never a memory
     async with bot.database.read() as tx:
         everybody = await accounts.every(tx)
         return LedgerView(
-            accounts=[AccountLine(each.name, each.plan, str(await ledger.balance(tx, each.id))) for each in everybody],
+            accounts=[AccountLine(each.name, each.plan, show(await ledger.balance(tx, each.id))) for each in everybody],
             entries=[
                 Entry(
                     entry.seq,
-                    f"{entry.booked_at:%H:%M:%S}",
+                    entry.booked_at,
                     entry.cause,
                     _MEMOS.get(entry.cause.partition(":")[0], entry.cause),
-                    [(book, f"{'+' if change.nano > 0 else ''}{change}") for book, change in entry.postings.items()],
+                    [(book, f"{'+' * (change.nano > 0)}{show(change)}") for book, change in entry.postings.items()],
                 )
                 for entry in await ledger.newest(tx, _SHOWN)
             ],
             purchases=[
-                PurchaseLine(each.id, each.status, f"${each.amount}", each.buyer_id)
+                PurchaseLine(each.id, each.status, show(each.amount), each.buyer_id)
                 for each in await purchases.newest(tx, _SHOWN)
             ],
             verified=audit.ok,

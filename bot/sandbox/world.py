@@ -6,6 +6,7 @@ The page, the headless tour and the tests all stand on this one.
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,6 +33,8 @@ ROLES = {
 ACCOUNT = "acme"
 STRIPE_KEY = "rk_test_sandbox"
 WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105 - the sandbox's own, worth nothing elsewhere
+
+_BANK_TAKES = timedelta(days=4)  # to answer a debit
 
 
 class World:
@@ -85,6 +88,13 @@ class World:
             self.stripe.save_card(customer, card, default=True)
         return customer
 
+    def answer_bank_debits(self) -> None:
+        """The bank pays what it was asked for days ago."""
+        now = self.clock.now()
+        for intent in list(self.stripe.state.intents):
+            if intent["status"] == "processing" and now.timestamp() - intent["created"] >= _BANK_TAKES.total_seconds():
+                self.stripe.finish_processing(intent["id"])
+
     def accounts(self, *, customer: str | None = None) -> list[Account]:
         """The accounts that the people here belong to."""
         return [
@@ -108,13 +118,11 @@ class World:
 
     def _populate(self) -> None:
         slack = self.slack
-        slack.add_person(OWNER, "anna", real_name="Anna Berg", tz="Europe/Copenhagen", tz_offset=3600)
-        slack.add_person(
-            SECOND_OWNER, "bo", real_name="Bo Lind", locale="da-DK", tz="Europe/Copenhagen", tz_offset=3600
-        )
-        slack.add_person(MEMBER, "maja", real_name="Maja Holm")
-        slack.add_person(GUEST, "gus", real_name="Gus Guest", is_restricted=True)
-        slack.add_person(TRIAL_OWNER, "tina", real_name="Tina Tran", team_id=TRIAL_TEAM)
-        everyone = [OWNER, SECOND_OWNER, MEMBER, GUEST, TRIAL_OWNER]
-        slack.add_channel("general", everyone)
+        near = {"tz": "Europe/Copenhagen", "tz_offset": 3600}
+        slack.add_person(OWNER, "anna", real_name="Anna Berg", **near)
+        slack.add_person(SECOND_OWNER, "bo", real_name="Bo Lind", locale="da-DK", **near)
+        slack.add_person(MEMBER, "maja", real_name="Maja Holm", **near)
+        slack.add_person(GUEST, "gus", real_name="Gus Guest", is_restricted=True, **near)
+        slack.add_person(TRIAL_OWNER, "tina", real_name="Tina Tran", team_id=TRIAL_TEAM, **near)
         slack.add_channel("ai-credits", [OWNER, SECOND_OWNER, MEMBER, slack.bot_user_id])
+        slack.add_channel("general", [OWNER, SECOND_OWNER, MEMBER, GUEST, TRIAL_OWNER])

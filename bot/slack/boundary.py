@@ -9,14 +9,15 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import aiohttp
 from slack_bolt.kwargs_injection.async_args import AsyncArgs
-from slack_sdk.errors import SlackApiError
 from slack_sdk.models.blocks import SectionBlock
 from slack_sdk.models.views import View
 
 from bot.clockwork import Crew
 from bot.errors import Outage, Refusal
 from bot.slack import mrkdwn, names
+from bot.slack.client import SlackRefused, ask
 from bot.slack.payloads import sender
 from bot.text import Texts
 
@@ -79,7 +80,7 @@ class Boundary:
         """Say it where the person looks. What cannot be said any more is logged; nothing hangs on it."""
         try:
             await self._say(args, sentence, field)
-        except (SlackApiError, OSError, ValueError) as error:
+        except (SlackRefused, Outage, aiohttp.ClientError, OSError, ValueError) as error:
             logger.warning("an answer could not be given: %s", error)
 
     async def _say(self, args: AsyncArgs, sentence: str, field: str | None) -> None:
@@ -92,9 +93,11 @@ class Boundary:
         elif args.body.get("response_url"):
             await args.respond(text=sentence, response_type="ephemeral", replace_original=False)
         elif args.body.get("type") == "block_actions" and args.body.get("view", {}).get("type") == "modal":
-            await args.client.views_push(trigger_id=args.body["trigger_id"], view=notice(self._texts(args), sentence))
+            view = notice(self._texts(args), sentence)
+            await ask(args.client.views_push(trigger_id=args.body["trigger_id"], view=view))
         elif args.body.get("trigger_id"):
-            await args.client.views_open(trigger_id=args.body["trigger_id"], view=notice(self._texts(args), sentence))
+            view = notice(self._texts(args), sentence)
+            await ask(args.client.views_open(trigger_id=args.body["trigger_id"], view=view))
 
 
 def notice(texts: Texts, sentence: str) -> View:

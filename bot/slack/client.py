@@ -20,6 +20,7 @@ _MARK = "credits_bot"  # the metadata that a message of ours is found again by
 _PAGE = 200
 _PATIENCE = 30.0  # seconds, when Slack says "slow down" and not for how long
 _MAYBE_DONE = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
+_TOO_LATE = frozenset({"expired_trigger_id", "trigger_expired"})  # somebody was slow on the way: press once more
 
 
 class Untouched(Outage):
@@ -74,7 +75,7 @@ class SlackClient:
             await self._web.session.close()
 
     async def whoami(self) -> Identity:
-        answer = await self._ask(self._web.auth_test())
+        answer = await ask(self._web.auth_test())
         scopes = next((value for name, value in answer.headers.items() if name.lower() == "x-oauth-scopes"), "")
         return Identity(
             team_id=answer["team_id"],
@@ -87,22 +88,22 @@ class SlackClient:
 
     async def try_socket(self, app_token: str) -> None:
         """Ask for a Socket Mode connection and leave it unused: is the app token any good?"""
-        await self._ask(self._web.apps_connections_open(app_token=app_token))
+        await ask(self._web.apps_connections_open(app_token=app_token))
 
     async def profile(self, user_id: str) -> dict[str, Any]:
         """The user as Slack describes them, ``locale`` included."""
-        answer = await self._ask(self._web.users_info(user=user_id, include_locale=True))
+        answer = await ask(self._web.users_info(user=user_id, include_locale=True))
         user: dict[str, Any] = answer["user"]
         return user
 
     async def open_dm(self, user_id: str) -> str:
         """The conversation between this user and the bot."""
-        answer = await self._ask(self._web.conversations_open(users=user_id))
+        answer = await ask(self._web.conversations_open(users=user_id))
         return str(answer["channel"]["id"])
 
     async def post(self, channel: str, text: str, blocks: Blocks, *, key: str) -> str:
         """Post a message without unfurling its links; return its ``ts``. ``find`` finds it again by ``key``."""
-        answer = await self._ask(
+        answer = await ask(
             self._web.chat_postMessage(
                 channel=channel,
                 text=text,
@@ -116,9 +117,7 @@ class SlackClient:
 
     async def update(self, channel: str, ts: str, text: str, blocks: Blocks, *, key: str) -> None:
         """Make the message look like this. An empty list takes its blocks away; leaving them out would keep them."""
-        await self._ask(
-            self._web.chat_update(channel=channel, ts=ts, text=text, blocks=blocks, metadata=_metadata(key))
-        )
+        await ask(self._web.chat_update(channel=channel, ts=ts, text=text, blocks=blocks, metadata=_metadata(key)))
 
     async def find(self, channel: str, key: str, since: datetime) -> str | None:
         """The ``ts`` of the newest message with this key that was posted ``since``. Needs the history scope."""
@@ -132,7 +131,7 @@ class SlackClient:
         found: list[str] = []
         cursor: str | None = None
         while True:
-            page = await self._ask(
+            page = await ask(
                 self._web.conversations_history(
                     channel=channel, oldest=oldest, include_all_metadata=True, limit=_PAGE, cursor=cursor
                 )
@@ -142,17 +141,19 @@ class SlackClient:
             if not cursor:
                 return max(found, default=None)
 
-    async def _ask(self, call: Awaitable[AsyncSlackResponse]) -> AsyncSlackResponse:
-        try:
-            return await call
-        except SlackApiError as error:
-            raise _failure(error.response) from None  # its text repeats what was said, which logs need not know
-        except aiohttp.ClientConnectorError as error:
-            raise Untouched("Slack", f"no connection ({type(error).__name__})") from error
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise Outage("Slack", f"the answer was lost ({type(error).__name__})") from error
-        except (AttributeError, ValueError) as error:  # how slack_sdk stumbles over a body that is not a JSON object
-            raise Outage("Slack", "the answer was not one of Slack's") from error
+
+async def ask(call: Awaitable[AsyncSlackResponse]) -> AsyncSlackResponse:
+    """Slack's answer to a call of slack_sdk's. Raises ``SlackRefused``, ``RateLimited``, ``Untouched``, ``Outage``."""
+    try:
+        return await call
+    except SlackApiError as error:
+        raise _failure(error.response) from None  # its text repeats what was said, which logs need not know
+    except aiohttp.ClientConnectorError as error:
+        raise Untouched("Slack", f"no connection ({type(error).__name__})") from error
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise Outage("Slack", f"the answer was lost ({type(error).__name__})") from error
+    except (AttributeError, ValueError) as error:  # how slack_sdk stumbles over a body that is not a JSON object
+        raise Outage("Slack", "the answer was not one of Slack's") from error
 
 
 def _metadata(key: str) -> dict[str, Any]:
@@ -177,6 +178,8 @@ def _failure(response: Any) -> Exception:
     code = str(body.get("error") or "")
     if response.status_code == 429 or code in ("ratelimited", "rate_limited"):
         return RateLimited(_seconds(headers.get("retry-after", "")))
+    if code in _TOO_LATE:
+        return Untouched("Slack", code)
     if not code or code in _MAYBE_DONE or response.status_code >= 500:
         reason = f"HTTP {response.status_code} {code}".rstrip()
         return Outage("Slack", reason, request_id=headers.get("x-slack-req-id"))

@@ -17,7 +17,7 @@ class Sender:
 def sender(body: Mapping[str, Any]) -> Sender:
     """Raise ``ValueError`` when the payload names nobody."""
     user = body.get("user_id") or _id(body.get("user")) or _id((body.get("event") or {}).get("user"))
-    team = body.get("team_id") or _id(body.get("team")) or (body.get("user") or {}).get("team_id")
+    team = body.get("team_id") or _id(body.get("team")) or _home_of(body.get("user"))
     if not user or not team:
         raise ValueError("a payload without a user or a team")
     enterprise = body.get("enterprise_id") or _id(body.get("enterprise")) or body.get("context_enterprise_id")
@@ -26,3 +26,8 @@ def sender(body: Mapping[str, Any]) -> Sender:
 
 def _id(value: object) -> str | None:
     return value.get("id") if isinstance(value, Mapping) else value if isinstance(value, str) else None
+
+
+def _home_of(user: object) -> str | None:
+    """The team that Slack names with a person: all there is in an app that a whole organisation installed."""
+    return user.get("team_id") if isinstance(user, Mapping) else None

@@ -6,21 +6,53 @@ import logging
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
 
+from bot.clock import Clock
+
 logger = logging.getLogger(__name__)
 
 _CONNECTIONS = 2
 _LOOK_EVERY = 1.0  # seconds
 _PATIENCE = 5.0  # seconds for one attempt to connect
+_LONGEST_PAUSE = 15.0  # seconds between attempts while Slack refuses: it counts how often it is asked
 _RED_AFTER = 15.0  # seconds without any connection
+
+
+class _Line:
+    """One connection, which is looked at again and again."""
+
+    def __init__(self, app: AsyncApp, app_token: str, clock: Clock) -> None:
+        self._clock = clock
+        self.client = AsyncSocketModeHandler(app, app_token).client
+        # slack_sdk would try a dead address for ever: the watchdog connects
+        self.client.default_auto_reconnect_enabled = self.client.auto_reconnect_enabled = False
+        self._failures = 0
+        self._not_before = 0.0
+
+    async def look(self) -> bool:
+        """Whether it is up; if it is not, try to connect, at longer and longer intervals."""
+        if await self.client.is_connected():
+            self._failures = 0
+        elif self._clock.monotonic() >= self._not_before:
+            await self._connect()
+            self._not_before = self._clock.monotonic() + min(_LOOK_EVERY * 2**self._failures, _LONGEST_PAUSE)
+        return bool(await self.client.is_connected())
+
+    async def _connect(self) -> None:
+        self.client.wss_uri = None
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self.client.connect_to_new_endpoint()
+        except Exception as error:  # noqa: BLE001 - the boundary of the connection: whatever it was, try again
+            self._failures = min(self._failures + 1, 10)
+            logger.warning("Socket Mode connection failed: %s", type(error).__name__)
 
 
 class SocketMode:
     """Keeps connections to Slack open for as long as it runs. Made within a running event loop."""
 
-    def __init__(self, app: AsyncApp, app_token: str) -> None:
-        self._handlers = [AsyncSocketModeHandler(app, app_token) for _ in range(_CONNECTIONS)]
-        for handler in self._handlers:  # slack_sdk would try a dead address for ever: the watchdog connects
-            handler.client.default_auto_reconnect_enabled = handler.client.auto_reconnect_enabled = False
+    def __init__(self, app: AsyncApp, app_token: str, clock: Clock) -> None:
+        self._clock = clock
+        self._lines = [_Line(app, app_token, clock) for _ in range(_CONNECTIONS)]
         self._watch: asyncio.Task[None] | None = None
         self._down_since: float | None = None
 
@@ -32,31 +64,19 @@ class SocketMode:
         if self._watch:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
-        for handler in self._handlers:
-            await handler.client.close()  # type: ignore[no-untyped-call]
+        for line in self._lines:
+            await line.client.close()  # type: ignore[no-untyped-call]
 
     async def trouble(self) -> str | None:
         """For readiness: what is wrong, if anything."""
         down = self._down_since
-        if down is None or asyncio.get_running_loop().time() - down < _RED_AFTER:
+        if down is None or self._clock.monotonic() - down < _RED_AFTER:
             return None
         return "no Socket Mode connection to Slack: check SLACK_APP_TOKEN and the way to Slack"
 
     async def _keep_connected(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._down_since = loop.time()
+        self._down_since = self._clock.monotonic()
         while True:
-            await asyncio.gather(*(self._look_at(handler) for handler in self._handlers))
-            up = any([await handler.client.is_connected() for handler in self._handlers])
-            self._down_since = None if up else self._down_since or loop.time()
-            await asyncio.sleep(_LOOK_EVERY)
-
-    async def _look_at(self, handler: AsyncSocketModeHandler) -> None:
-        if await handler.client.is_connected():
-            return
-        handler.client.wss_uri = None
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                await handler.client.connect_to_new_endpoint()
-        except Exception as error:  # noqa: BLE001 - the boundary of the connection: whatever it was, try again
-            logger.warning("Socket Mode connection failed: %s", type(error).__name__)
+            up = any(await asyncio.gather(*(line.look() for line in self._lines)))
+            self._down_since = None if up else self._down_since or self._clock.monotonic()
+            await self._clock.sleep(_LOOK_EVERY)

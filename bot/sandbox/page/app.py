@@ -128,9 +128,8 @@ class Page:
             self._unread.seen(place.user, self._workspace.messages(place.channel, place.user))
         scene, ledger = self._stage.scene(place, self._clock.ahead.total_seconds()), await self._ledger()
         drawn = {name: self._templates.render(name, scene=scene) for name in SCENE_FRAGMENTS}
-        books = {
-            name: self._templates.render(name, ledger=ledger, names=self._stage.names()) for name in BOOK_FRAGMENTS
-        }
+        facts = {"ledger": ledger, "names": self._stage.names(), "reader": self._stage.reader(place.user)}
+        books = {name: self._templates.render(name, **facts) for name in BOOK_FRAGMENTS}
         books["wallets"] = self._templates.render("wallets", wallets=wallets(self._stripe))
         return {"title": Markup("{} · Sandbox").format(scene.title), **drawn, **books}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,10 +15,10 @@ class Account:
 @dataclass(frozen=True, slots=True)
 class Entry:
     seq: int
-    at: str
+    at: datetime
     cause: str
     memo: str
-    postings: Sequence[tuple[str, str]]  # book, signed amount
+    postings: Sequence[tuple[str, str]]  # book, signed amount, as they are to be read
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,12 @@ class Reader:
         local = self.local(moment)
         return self._near(local) or f"{local:%A}, {local:%B} {local.day}{_ordinal(local.day)}"
 
+    def stamp(self, moment: datetime) -> str:
+        """A moment in little room: the time of today, the day of any other."""
+        local = self.local(moment)
+        today = local.date() == self.local(self.now).date()
+        return self.time(moment, seconds=True) if today else f"{local:%b} {local.day}, {self.time(moment)}"
+
     def date(self, moment: datetime, template: str) -> str:
         """Fill Slack's ``<!date^…>`` template, such as ``{date_short_pretty} at {time}``."""
         return _TOKEN.sub(lambda match: self._part(moment, match[1]) or match[0], template)

@@ -215,12 +215,14 @@ class Stage:
             connected=self._workspace.connected,
         )
 
-    def _reader(self, viewer: Person) -> Reader:
+    def reader(self, user: str) -> Reader:
+        """How this person reads times."""
+        viewer = self._workspace.person(user)
         return Reader(self._workspace.clock.now(), viewer.tz, viewer.locale)
 
     def _drawing(self, viewer: Person) -> tuple[Blocks, Mrkdwn]:
         channels = {channel.id: channel.name for channel in self._workspace.channels.values() if not channel.im_with}
-        mrkdwn = Mrkdwn(Names(self.names(), channels), self._reader(viewer))
+        mrkdwn = Mrkdwn(Names(self.names(), channels), self.reader(viewer.id))
         return Blocks(self._templates, mrkdwn), mrkdwn
 
     def _languages(self, viewer: Person) -> Sequence[tuple[str, str]]:

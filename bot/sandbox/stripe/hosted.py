@@ -71,8 +71,9 @@ class _Pages:
             return self._missing()
         method = self._chosen(session, form)
         if method is None:
-            return self._show(session, NOT_A_TEST_CARD)
-        return self._after(session, self._checkout.pay(session["id"], method, save="save" in form))
+            return self._show(session, NOT_A_TEST_CARD, save="save" in form)
+        payment = self._checkout.pay(session["id"], method, save="save" in form)
+        return self._after(session, payment, save="save" in form)
 
     async def challenge(self, request: Request) -> Response:
         self._checkout.expire_due()
@@ -145,12 +146,12 @@ class _Pages:
             return next((m for m in self._checkout.saved_methods(session) if m["id"] == saved), None)
         return BY_NUMBER.get("".join(form.get("number", "").split()))
 
-    def _after(self, session: JsonObject, payment: Payment) -> Response:
+    def _after(self, session: JsonObject, payment: Payment, *, save: bool = False) -> Response:
         if payment.redirect:
             return RedirectResponse(payment.redirect, 303)
-        return self._show(session, payment.message)
+        return self._show(session, payment.message, save=save)
 
-    def _show(self, session: JsonObject, problem: str = "") -> Response:
+    def _show(self, session: JsonObject, problem: str = "", *, save: bool = False) -> Response:
         if session["status"] == "expired":
             return self._page(
                 "closed.html",
@@ -174,6 +175,7 @@ class _Pages:
             cards=_offered(ON_THE_PAGE, session["payment_method_types"]),
             button=BUTTONS.get(session["submit_type"] or "", "Pay"),
             problem=problem,
+            save=save,
         )
 
     def _missing(self) -> Response:

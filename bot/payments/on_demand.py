@@ -1,0 +1,77 @@
+"""A payment gateway that is loaded when it is first needed, in a thread: Stripe's library takes a while to import.
+
+So the bot answers Slack before that is done, and while it is done.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Protocol
+
+from bot.payments.gateway import Card, CheckoutLink, Hint, Order, Outcome, PaymentGateway, Reversal
+
+
+class ClosableGateway(PaymentGateway, Protocol):
+    async def aclose(self) -> None: ...
+
+
+class GatewayOnDemand:
+    """``PaymentGateway`` through the one that ``load`` makes."""
+
+    def __init__(self, load: Callable[[], ClosableGateway]) -> None:
+        self._load = load
+        self._loading: asyncio.Future[ClosableGateway] | None = None
+
+    @cached_property
+    def _here(self) -> ClosableGateway:
+        return self._load()
+
+    async def _loaded(self) -> ClosableGateway:
+        """One thread loads; whoever asks meanwhile waits for it, and may give up without stopping it."""
+        if self._loading is None:
+            self._loading = asyncio.ensure_future(asyncio.to_thread(lambda: self._here))
+        return await asyncio.shield(self._loading)
+
+    async def aclose(self) -> None:
+        if self._loading is not None:
+            await (await self._loaded()).aclose()
+
+    async def new_customer(self, account_id: str, name: str, slack_team: str) -> str:
+        return await (await self._loaded()).new_customer(account_id, name, slack_team)
+
+    async def saved_card(self, customer: str) -> Card | None:
+        return await (await self._loaded()).saved_card(customer)
+
+    async def prepare(self, order: Order, attempt: int) -> str:
+        return await (await self._loaded()).prepare(order, attempt)
+
+    async def confirm(self, intent_id: str, card_id: str) -> Outcome:
+        return await (await self._loaded()).confirm(intent_id, card_id)
+
+    async def payment(self, intent_id: str) -> Outcome:
+        return await (await self._loaded()).payment(intent_id)
+
+    async def cancel(self, intent_id: str) -> Outcome:
+        return await (await self._loaded()).cancel(intent_id)
+
+    async def open_checkout(self, order: Order, attempt: int, locale: str | None) -> CheckoutLink:
+        return await (await self._loaded()).open_checkout(order, attempt, locale)
+
+    async def checkout(self, session_id: str) -> Outcome:
+        return await (await self._loaded()).checkout(session_id)
+
+    async def close_checkout(self, session_id: str) -> Outcome:
+        return await (await self._loaded()).close_checkout(session_id)
+
+    async def reversals(self, intent_id: str) -> Sequence[Reversal]:
+        return await (await self._loaded()).reversals(intent_id)
+
+    async def hints(self, since: datetime) -> Sequence[Hint]:
+        return await (await self._loaded()).hints(since)
+
+    def read_webhook(self, body: bytes, signature: str) -> Hint:
+        return self._here.read_webhook(body, signature)
+
+    async def probe(self) -> Mapping[str, str]:
+        return await (await self._loaded()).probe()
