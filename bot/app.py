@@ -16,7 +16,6 @@ from bot.clock import Clock, SystemClock
 from bot.clockwork import Clockwork, Crew
 from bot.db.engine import Database
 from bot.db.migrate import current, newest, upgrade
-from bot.doctor.examination import examine
 from bot.doctor.patient import Patient, Stuck
 from bot.doctor.report import Report
 from bot.errors import Outage
@@ -225,6 +224,8 @@ class Bot:
 
 async def diagnose(settings: Settings) -> Report:
     """What is wrong with this set-up, asked of Slack, Stripe and the database. Changes nothing."""
+    from bot.doctor.examination import examine  # brings an HTTP client that a bot at work need not wait for
+
     database = Database(settings.database_url)
     slack = SlackClient(_plain(settings.slack_bot_token), settings.slack_api_url)
     gateway = _gateway(settings, _plain(settings.stripe_api_key))

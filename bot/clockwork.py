@@ -7,7 +7,7 @@ the boundary of everything that runs without a person waiting: an error in one r
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
@@ -15,7 +15,10 @@ from bot.errors import Outage
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Work = Callable[[], Awaitable[int]]
+
+_at_large: set[asyncio.Task[Any]] = set()  # nobody waits for these any more; kept from being collected
 
 
 class Worker:
@@ -79,6 +82,29 @@ class Crew:
 
     async def stop(self) -> None:
         await _cancel(self._at_work)
+
+
+async def at_most(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """Do ``work``, or raise ``TimeoutError`` on time.
+
+    What takes longer is cancelled and not waited for: leaving a database that hangs takes longer than people wait.
+    """
+    task = asyncio.create_task(work)
+    _at_large.add(task)
+    task.add_done_callback(_let_in)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        task.cancel()  # does nothing to what is done
+    if not task.done():
+        raise TimeoutError
+    return task.result()
+
+
+def _let_in(task: asyncio.Task[Any]) -> None:
+    _at_large.discard(task)
+    if not task.cancelled():
+        task.exception()  # whoever waited has left, or will raise it again
 
 
 class Clockwork:

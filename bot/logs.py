@@ -29,10 +29,10 @@ _ISSUERS: Final = re.compile(
     r"[3-6]|2[2-7]"
 )  # how card numbers begin; timestamps begin with 1, this century's years with 20
 
-# These libraries print tokens and whole bodies below INFO. At INFO httpx prints every address, APScheduler every alarm.
+# These print tokens and whole bodies below INFO. At INFO httpx and stripe print every address, APScheduler every alarm.
 _FLOORS: Final = {
-    **dict.fromkeys(("slack_sdk", "slack_bolt", "stripe", "httpcore", "aiosqlite", "urllib3"), logging.INFO),
-    **dict.fromkeys(("httpx", "apscheduler"), logging.WARNING),
+    **dict.fromkeys(("slack_sdk", "slack_bolt", "httpcore", "aiosqlite", "urllib3"), logging.INFO),
+    **dict.fromkeys(("httpx", "stripe", "apscheduler"), logging.WARNING),
 }
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -70,10 +70,17 @@ class Texts:
         pattern = "#,##0" if amount.cents % 100 == 0 else "#,##0.00"
         return format_decimal(Decimal(amount.cents) / 100, format=pattern, locale=self.locale)
 
+    def short(self, amount: Usd) -> str:
+        """The amount as on a price tag: ``$25``, but ``$25.50``."""
+        if amount.cents % 100:
+            return self.show(amount)
+        pattern = self.locale.currency_formats["standard"].pattern.replace(".00", "")
+        return format_currency(amount.cents // 100, "USD", pattern, self.locale, currency_digits=False)
+
     @property
-    def limits(self) -> Mapping[str, Usd]:
+    def limits(self) -> Mapping[str, str]:
         """The least and the greatest amount, as facts for a sentence."""
-        return {"least": LEAST, "greatest": GREATEST}
+        return {"least": self.short(LEAST), "greatest": self.short(GREATEST)}
 
 
 @cache
@@ -82,7 +89,7 @@ def languages() -> tuple[str, ...]:
     return tuple(sorted(file.stem for file in _FOLDER.glob("*.po")))
 
 
-@cache
+@lru_cache(maxsize=500)  # and no more: a browser may ask for any language it makes up
 def texts_for(locale: str | None) -> Texts:
     """The sentences for a Slack locale such as ``da-DK``; English for one that has no catalogue."""
     asked = (locale or FALLBACK).replace("-", "_")

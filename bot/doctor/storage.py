@@ -3,13 +3,11 @@
 import asyncio
 import os
 import shutil
-import sqlite3
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from bot.accounts import store as accounts
 from bot.accounts.model import Workspace
@@ -17,6 +15,7 @@ from bot.db import migrate
 from bot.db.engine import Database, sqlite_version
 from bot.doctor.patient import Stuck
 from bot.doctor.report import Finding, blocking, count, ok, skipped, some, warning
+from bot.errors import Outage
 from bot.ledger import service as ledger
 from bot.logs import redact
 from bot.outbox import store as outbox
@@ -112,8 +111,8 @@ async def _unreachable(database: Database) -> Finding | None:
             await tx.execute(text("SELECT 1"))
     except TimeoutError:
         found = f"no answer within {PATIENCE_SECONDS:.0f} seconds"
-    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-        found = redact(str(getattr(error, "orig", None) or error)).partition("\n")[0]
+    except Outage as outage:
+        found = redact(outage.reason)
     else:
         return None
     mend = "check DATABASE_URL, that the place exists, and that this user may read and write there"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.kwargs_injection.async_args import AsyncArgs
 
-from bot.accounts.model import Workspace, may_buy
+from bot.accounts.model import NotFullMember, Workspace, may_buy
 from bot.errors import Refusal
 from bot.home.views import home
 from bot.purchases.service import Purchases
@@ -39,10 +39,12 @@ class Listeners:
         person = await self._purchases.person(workspace, who.user_id)
         account, balance = await self._purchases.account_and_balance(workspace)
         latest = await self._purchases.newest(account.id, _SHOWN) if account else ()
+        refusal: Refusal | None = None
         try:
             may_buy(account, who.user_id, person)
-            refusal = None
         except Refusal as refused:
             refusal = refused
+        if isinstance(refusal, NotFullMember):
+            account = None  # what the account has is not for guests and strangers
         view = home(self._texts_of(who.user_id), account, balance, latest, refusal, self._support)
         await ask(args.client.views_publish(user_id=who.user_id, view=view))

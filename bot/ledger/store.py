@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Executable, Row, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,35 +20,27 @@ async def post(tx: AsyncConnection, entry: Entry, at: datetime) -> Booked:
     if entry.flaw:
         raise ValueError(entry.flaw)
     head = await _lock_head(tx, entry.account_id)
-    if (booked := await _booked(tx, entry.cause)) is not None:
-        if booked != (entry.account_id, dict(entry.postings)):
+    hashed = link(head.hash, entry, at)
+    content = {
+        "cause": entry.cause,
+        "account_id": entry.account_id,
+        "happened_at": entry.happened_at,
+        "booked_at": at,
+        "facts": entry.facts,
+        "hash": hashed,
+    }
+    seq: int | None = (await tx.execute(_book_once(tx.dialect.name), content)).scalar()
+    if seq is None:
+        if await _booked(tx, entry.cause) != (entry.account_id, dict(entry.postings)):
             raise EntryConflict(entry.cause)
         return Booked(head.seq, Credits(head.nano), new=False)
-    hashed = link(head.hash, entry, at)
-    seq: int = (
-        await tx.execute(
-            insert(entries)
-            .values(
-                cause=entry.cause,
-                account_id=entry.account_id,
-                happened_at=entry.happened_at,
-                booked_at=at,
-                facts=entry.facts,
-                hash=hashed,
-            )
-            .returning(entries.c.seq)
-        )
-    ).scalar_one()
     await tx.execute(
-        insert(postings),
+        _ADD_POSTINGS,
         [{"seq": seq, "book": book, "nano": change.nano} for book, change in sorted(entry.postings.items())],
     )
     balance = Credits(head.nano + entry.change.nano)
-    await tx.execute(
-        update(balances)
-        .where(balances.c.account_id == entry.account_id)
-        .values(nano=balance.nano, seq=seq, hash=hashed)
-    )
+    moved = {"of_account": entry.account_id, "new_nano": balance.nano, "new_seq": seq, "new_hash": hashed}
+    await tx.execute(_MOVE_BALANCE, moved)
     return Booked(seq, balance, new=True)
 
 
@@ -147,11 +140,35 @@ async def orphans(tx: AsyncConnection) -> int:
 
 async def _lock_head(tx: AsyncConnection, account_id: str) -> Row[Any]:
     """The account's balance and chain, locked until the transaction ends."""
-    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
-    await tx.execute(
-        dialect.insert(balances).values(account_id=account_id, nano=0, seq=0, hash="").on_conflict_do_nothing()
-    )
-    return (await tx.execute(select(balances).where(balances.c.account_id == account_id).with_for_update())).one()
+    of_account = {"of_account": account_id}
+    if head := (await tx.execute(_LOCK_HEAD, of_account)).one_or_none():
+        return head
+    await tx.execute(_begin_once(tx.dialect.name), {"account_id": account_id, "nano": 0, "seq": 0, "hash": ""})
+    return (await tx.execute(_LOCK_HEAD, of_account)).one()
+
+
+# Statements are built once: building them again takes as long as running them.
+_LOCK_HEAD = select(balances).where(balances.c.account_id == bindparam("of_account")).with_for_update()
+_ADD_POSTINGS = insert(postings)
+_MOVE_BALANCE = (
+    update(balances)
+    .where(balances.c.account_id == bindparam("of_account"))
+    .values(nano=bindparam("new_nano"), seq=bindparam("new_seq"), hash=bindparam("new_hash"))
+)
+
+
+@cache
+def _begin_once(dialect: str) -> Executable:
+    """The first balance of an account, unless somebody else has begun it."""
+    new = postgresql.insert(balances) if dialect == "postgresql" else sqlite.insert(balances)
+    return new.on_conflict_do_nothing()
+
+
+@cache
+def _book_once(dialect: str) -> Executable:
+    """An entry, unless its cause has one; then no number comes back."""
+    new = postgresql.insert(entries) if dialect == "postgresql" else sqlite.insert(entries)
+    return new.on_conflict_do_nothing(index_elements=["cause"]).returning(entries.c.seq)
 
 
 async def _booked(tx: AsyncConnection, cause: str) -> tuple[str, dict[str, Credits]] | None:

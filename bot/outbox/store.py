@@ -6,8 +6,9 @@ Whatever follows a claim names the lease it was made under, and does nothing whe
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, null, or_, select, update
+from sqlalchemy import ColumnElement, Executable, Select, and_, case, func, null, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -42,41 +43,45 @@ async def owe(tx: AsyncConnection, message: Message, at: datetime) -> None:
 
     What was buried stays so, unless the message now goes somewhere else; there it is posted anew.
     """
-    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
     user = message.to.id if isinstance(message.to, User) else None
-    new = dialect.insert(outbox).values(
-        key=message.key,
-        user_id=user,
-        channel=None if user else message.to.id,
-        text=message.text,
-        blocks=message.blocks,
-        version=1,
-        delivered=0,
-        due_at=at,
-        attempts=0,
-        created_at=at,
-        updated_at=at,
-    )
+    owed = {
+        "key": message.key,
+        "user_id": user,
+        "channel": None if user else message.to.id,
+        "text": message.text,
+        "blocks": message.blocks,
+        "version": 1,
+        "delivered": 0,
+        "due_at": at,
+        "attempts": 0,
+        "created_at": at,
+        "updated_at": at,
+    }
+    await tx.execute(_owing(tx.dialect.name), owed)
+
+
+@cache
+def _owing(dialect: str) -> Executable:
+    """The statement of ``owe``, built once: building it takes as long as running it."""
+    new = postgresql.insert(outbox) if dialect == "postgresql" else sqlite.insert(outbox)
     moved = or_(
         _row.user_id.is_distinct_from(new.excluded.user_id),
         and_(new.excluded.user_id.is_(None), _row.channel.is_distinct_from(new.excluded.channel)),
     )
     of_a_place = (_row.ts, _row.posting_since, _row.lease_until, _row.dead)
-    await tx.execute(
-        new.on_conflict_do_update(
-            index_elements=[_row.key],
-            set_={
-                "user_id": new.excluded.user_id,
-                "channel": case((moved, new.excluded.channel), else_=_row.channel),
-                **{column.name: case((moved, null()), else_=column) for column in of_a_place},
-                "text": new.excluded.text,
-                "blocks": new.excluded.blocks,
-                "version": _row.version + 1,
-                "due_at": new.excluded.due_at,
-                "updated_at": new.excluded.updated_at,
-            },
-            where=or_(moved, _row.text != new.excluded.text, _row.blocks != new.excluded.blocks),
-        )
+    return new.on_conflict_do_update(
+        index_elements=[_row.key],
+        set_={
+            "user_id": new.excluded.user_id,
+            "channel": case((moved, new.excluded.channel), else_=_row.channel),
+            **{column.name: case((moved, null()), else_=column) for column in of_a_place},
+            "text": new.excluded.text,
+            "blocks": new.excluded.blocks,
+            "version": _row.version + 1,
+            "due_at": new.excluded.due_at,
+            "updated_at": new.excluded.updated_at,
+        },
+        where=or_(moved, _row.text != new.excluded.text, _row.blocks != new.excluded.blocks),
     )
 
 

@@ -4,9 +4,9 @@ So the bot answers Slack before that is done, and while it is done.
 """
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property
 from typing import Protocol
 
 from bot.payments.gateway import Card, CheckoutLink, Hint, Order, Outcome, PaymentGateway, Reversal
@@ -21,21 +21,23 @@ class GatewayOnDemand:
 
     def __init__(self, load: Callable[[], ClosableGateway]) -> None:
         self._load = load
-        self._loading: asyncio.Future[ClosableGateway] | None = None
+        self._one_at_a_time = threading.Lock()
+        self._gateway: ClosableGateway | None = None
 
-    @cached_property
-    def _here(self) -> ClosableGateway:
-        return self._load()
+    def _load_once(self) -> ClosableGateway:
+        with self._one_at_a_time:
+            if self._gateway is None:
+                self._gateway = self._load()
+            return self._gateway
 
     async def _loaded(self) -> ClosableGateway:
-        """One thread loads; whoever asks meanwhile waits for it, and may give up without stopping it."""
-        if self._loading is None:
-            self._loading = asyncio.ensure_future(asyncio.to_thread(lambda: self._here))
-        return await asyncio.shield(self._loading)
+        if self._gateway is None:
+            return await asyncio.to_thread(self._load_once)
+        return self._gateway
 
     async def aclose(self) -> None:
-        if self._loading is not None:
-            await (await self._loaded()).aclose()
+        if self._gateway is not None:
+            await self._gateway.aclose()
 
     async def new_customer(self, account_id: str, name: str, slack_team: str) -> str:
         return await (await self._loaded()).new_customer(account_id, name, slack_team)
@@ -71,7 +73,7 @@ class GatewayOnDemand:
         return await (await self._loaded()).hints(since)
 
     def read_webhook(self, body: bytes, signature: str) -> Hint:
-        return self._here.read_webhook(body, signature)
+        return self._load_once().read_webhook(body, signature)
 
     async def probe(self) -> Mapping[str, str]:
         return await (await self._loaded()).probe()

@@ -12,10 +12,11 @@ from slack_bolt.kwargs_injection.async_args import AsyncArgs
 from slack_sdk.models.views import View
 
 from bot.accounts.model import Workspace
+from bot.clockwork import at_most
 from bot.errors import Outage, Refusal
 from bot.faultpoint import faultpoint
 from bot.money import AmbiguousAmount, UnreadableAmount, Usd
-from bot.purchases.model import JustBought, PayWith, Purchase, Status, check_amount
+from bot.purchases.model import LIVE, JustBought, PayWith, Purchase, check_amount
 from bot.purchases.service import Purchases, Submission
 from bot.purchases.views import LONGEST_AMOUNT, QUICK, Form, again_form, buy_form, stands, wants_page
 from bot.slack import mrkdwn, names
@@ -24,7 +25,7 @@ from bot.slack.client import SlackRefused, ask
 from bot.slack.payloads import sender
 from bot.text import Texts
 
-_LOOKS, _LOOK_EVERY = 40, 0.5  # how long a submitted form follows its purchase, in seconds between two looks
+_LOOKS, _LOOK_EVERY = 600, 0.5  # a submitted form follows its purchase for five minutes; seconds between two looks
 _STORED_WITHIN = 2.2  # seconds: Slack gives a form three, and the person hears the truth either way
 _HELP = frozenset({"help", "?", "hjælp"})
 
@@ -119,8 +120,7 @@ class Listeners:
                 card=form.card,
                 again=form.amount is not None,
             )
-            async with asyncio.timeout(_STORED_WITHIN):
-                purchase, _ = await self._purchases.buy(submission)
+            purchase, _ = await at_most(_STORED_WITHIN, self._purchases.buy(submission))
         except (AmbiguousAmount, UnreadableAmount) as unread:
             await _refuse_amount(args, texts, _unread(texts, unread, typed))
         except (Outage, TimeoutError):
@@ -138,10 +138,10 @@ class Listeners:
         for _ in range(_LOOKS):
             await asyncio.sleep(_LOOK_EVERY)
             now = await self._purchases.of_id(purchase.id)
-            if now.status is not shown.status:
-                await _update(args, args.body["view"]["id"], stands(texts, now))
-                shown = now
-            if now.status not in (Status.REQUESTED, Status.CHARGING):
+            if now.status is not shown.status and not await _update(args, args.body["view"]["id"], stands(texts, now)):
+                return
+            shown = now
+            if now.status not in LIVE:
                 return
 
     async def cancel(self, args: AsyncArgs) -> None:
@@ -205,10 +205,12 @@ async def _show(args: AsyncArgs, view: View) -> Mapping[str, Any] | None:
     return shown
 
 
-async def _update(args: AsyncArgs, view_id: str, view: View, *, unless_changed_since: str | None = None) -> None:
-    """Show the form anew, unless it was closed or has changed since: then nothing needs to be said."""
+async def _update(args: AsyncArgs, view_id: str, view: View, *, unless_changed_since: str | None = None) -> bool:
+    """Show the form anew. False when it was closed, or has changed since: then nothing needs to be said."""
     try:
         await ask(args.client.views_update(view_id=view_id, hash=unless_changed_since, view=view))
     except SlackRefused as refused:
         if refused.error not in ("not_found", "hash_conflict", "view_not_found"):
             raise
+        return False
+    return True

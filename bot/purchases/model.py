@@ -163,7 +163,7 @@ def next_look(purchase: Purchase, now: datetime) -> timedelta:
     later ones seldom, because Stripe's list of events, read three times a minute, tells of them too.
     """
     if purchase.failures:
-        return min(timedelta(seconds=2**purchase.failures), timedelta(minutes=5))
+        return min(timedelta(seconds=2 ** min(purchase.failures, 10)), timedelta(minutes=5))
     age = now - purchase.created_at
     if purchase.status is Status.PROCESSING:
         return timedelta(seconds=30) if age < timedelta(minutes=10) else FARTHEST_LOOK

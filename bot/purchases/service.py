@@ -258,14 +258,14 @@ class Purchases:
         if decided is None:
             return isinstance(outcome, Paid) and await self._credit_a_second_payment(tx, purchase, outcome)
         columns: dict[str, object] = {"reason": decided.reason}
-        if decided.status not in LIVE:
-            columns["check_at"] = None
+        if decided.status not in LIVE:  # what was paid may have gone back before we knew of it: look once more
+            columns["check_at"] = now if decided.status in CREDITED else None
         if decided.intent_id:
             columns |= {"intent_id": decided.intent_id, "receipt_url": decided.receipt_url}
         if isinstance(outcome, Paid) and decided.status is Status.SETTLED:
             columns["balance_nano"] = (await self._credit(tx, purchase, outcome)).balance.nano
-        await store.move(tx, purchase, decided.status, now, note=decided.note, **columns)
-        await self.tell(tx, purchase.id)
+        moved = must(await store.move(tx, purchase, decided.status, now, note=decided.note, **columns))
+        await self.tell(tx, moved)
         faultpoint("K12")
         level = logging.ERROR if decided.status is Status.QUARANTINED else logging.INFO
         logger.log(level, "purchase %s", decided.status, extra={"purchase": purchase.id, "note": decided.note})
@@ -312,8 +312,8 @@ class Purchases:
         if purchase.status not in CREDITED or (status, gone) == (purchase.status, purchase.reversed):
             return False
         now = self._clock.now()
-        await store.move(tx, purchase, status, now, note=f"{gone} gone", reversed_cents=gone.cents)
-        await self.tell(tx, purchase.id)
+        moved = must(await store.move(tx, purchase, status, now, note=f"{gone} gone", reversed_cents=gone.cents))
+        await self.tell(tx, moved)
         return True
 
     async def _book_reversal(self, tx: AsyncConnection, purchase: Purchase, reversal: Reversal) -> None:
@@ -332,9 +332,8 @@ class Purchases:
         await ledger.post(tx, entry, self._clock.now())
         await store.set_reversed(tx, reversal.id, purchase.id, reversal.amount, n + 1)
 
-    async def tell(self, tx: AsyncConnection, purchase_id: str) -> None:
+    async def tell(self, tx: AsyncConnection, purchase: Purchase) -> None:
         """Owe everybody concerned the news of how the purchase now stands."""
-        purchase = must(await store.of_id(tx, purchase_id))
         await self._announce(tx, purchase, must(await accounts.of_id(tx, purchase.account_id)))
 
 

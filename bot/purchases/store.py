@@ -159,8 +159,8 @@ async def look_now(
     return _purchase(found) if found else None
 
 
-async def change(tx: AsyncConnection, purchase: Purchase, at: datetime, **columns: Any) -> bool:
-    """Write columns down while status and lease still are the purchase's. False when somebody else was faster."""
+async def change(tx: AsyncConnection, purchase: Purchase, at: datetime, **columns: Any) -> Purchase | None:
+    """Write columns while status and lease still are the purchase's, and return it so. None: somebody was faster."""
     changed = await tx.execute(
         update(purchases)
         .where(
@@ -169,19 +169,20 @@ async def change(tx: AsyncConnection, purchase: Purchase, at: datetime, **column
             purchases.c.lease_until.is_not_distinct_from(purchase.lease_until),
         )
         .values(updated_at=at, **columns)
-        .returning(purchases.c.id)
+        .returning(purchases)
     )
-    return changed.scalar() is not None
+    row = changed.first()
+    return _purchase(row) if row else None
 
 
 async def move(
     tx: AsyncConnection, purchase: Purchase, status: Status, at: datetime, *, note: str | None = None, **columns: Any
-) -> bool:
-    """Move to ``status`` if the row still has the purchase's. False when somebody moved it first."""
-    if not await change(tx, purchase, at, status=status, **columns):
-        return False
-    await _log(tx, purchase.id, status, note, at)
-    return True
+) -> Purchase | None:
+    """Move to ``status`` if the row still has the purchase's, and return it so. None when somebody moved it first."""
+    moved = await change(tx, purchase, at, status=status, **columns)
+    if moved:
+        await _log(tx, purchase.id, status, note, at)
+    return moved
 
 
 async def history(tx: AsyncConnection, purchase_id: str) -> Sequence[tuple[datetime, Status, str | None]]:
@@ -234,8 +235,18 @@ async def _one(tx: AsyncConnection, condition: Any, *, lock: bool = False) -> Pu
 
 
 async def _log(tx: AsyncConnection, purchase_id: str, status: Status, note: str | None, at: datetime) -> None:
-    n = select(func.count() + 1).select_from(log).where(log.c.purchase_id == purchase_id).scalar_subquery()
-    await tx.execute(insert(log).values(purchase_id=purchase_id, n=n, at=at, status=status, note=note))
+    now = {"of_purchase": purchase_id, "moved_at": at, "moved_to": status, "because": note}
+    await tx.execute(_LOG, now)
+
+
+# Built once: building it again takes as long as running it.
+_LOG = insert(log).values(
+    purchase_id=bindparam("of_purchase"),
+    n=select(func.count() + 1).where(log.c.purchase_id == bindparam("of_purchase")).scalar_subquery(),
+    at=bindparam("moved_at"),
+    status=bindparam("moved_to"),
+    note=bindparam("because"),
+)
 
 
 def _purchase(row: Row[Any]) -> Purchase:

@@ -93,7 +93,7 @@ def buy_form(
             block_id="quick",
             elements=[
                 ButtonElement(
-                    text=texts.show(quick), action_id=f"{names.QUICK_AMOUNT}_{quick.cents}", value=str(quick.cents)
+                    text=texts.short(quick), action_id=f"{names.QUICK_AMOUNT}_{quick.cents}", value=str(quick.cents)
                 )
                 for quick in QUICK
             ],
@@ -223,7 +223,7 @@ def _sentence(texts: Texts, purchase: Purchase, account: Account | None) -> str:
         why = said if purchase.session_id else _decline(texts, purchase)  # on the page it was another card than ours
         return f"{why} {texts('card.next_step')}"
     if purchase.status is Status.CANCELLED:
-        return f"{said} {_why_cancelled(texts, purchase, account)}"
+        return f"{said} {_why_cancelled(texts, purchase, account)}".rstrip()
     return said
 
 
@@ -246,10 +246,11 @@ def _decline(texts: Texts, purchase: Purchase) -> str:
 
 
 def _why_cancelled(texts: Texts, purchase: Purchase, account: Account | None) -> str:
-    if not purchase.reason or account is None or not purchase.reason.startswith("refusal."):
+    reason = purchase.reason or ""
+    if purchase.cancelled_by or not reason.startswith("refusal.") or account is None:
         return ""
     facts = {"account": mrkdwn.escape(account.name), "owners": mrkdwn.mentions(sorted(account.owners))}
-    return texts(purchase.reason, **facts)
+    return texts(reason, **facts)
 
 
 def _actions(purchase: Purchase, buttons: list[ButtonElement]) -> list[Block]:

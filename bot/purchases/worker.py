@@ -210,9 +210,7 @@ class PurchaseWorker:
 
     # ── what both need ────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _permission(
-        self, purchase: Purchase, at_most_old: timedelta = _KNOWN_FOR
-    ) -> tuple[Account, str | None]:
+    async def _permission(self, purchase: Purchase, at_most_old: timedelta = _KNOWN_FOR) -> tuple[Account, str | None]:
         """The account as it is now, and the key of the reason why the buyer may no longer be charged, if any."""
         async with self._database.read() as tx:
             account = must(await accounts.of_id(tx, purchase.account_id))
@@ -265,13 +263,12 @@ class PurchaseWorker:
         async def write(tx: AsyncConnection) -> Purchase:
             now = self._clock.now()
             if status in (None, purchase.status):
-                won = await store.change(tx, purchase, now, **columns)
-            else:
-                won = await store.move(tx, purchase, status, now, note=purchase.reason, **columns)
-                await self._purchases.tell(tx, purchase.id)
-            if not won:
+                written = await store.change(tx, purchase, now, **columns)
+            elif written := await store.move(tx, purchase, status, now, note=purchase.reason, **columns):
+                await self._purchases.tell(tx, written)
+            if written is None:
                 raise Overtaken(purchase.id)
-            return must(await store.of_id(tx, purchase.id))
+            return written
 
         written = await self._database.write(write)
         self._purchases.nudge()

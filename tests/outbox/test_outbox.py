@@ -11,7 +11,7 @@ from sqlalchemy import text, update
 from bot import faultpoint
 from bot.db.engine import Database
 from bot.errors import Outage
-from bot.outbox import store
+from bot.outbox import service, store
 from bot.outbox.model import LEASE, LONGEST_WAIT, Blocks, Channel, Message, User, backoff
 from bot.outbox.service import MOST_PLACES_AT_ONCE, Outbox
 from bot.outbox.tables import outbox as table
@@ -128,6 +128,16 @@ async def test_failures_are_tried_again_ever_more_slowly(world: World) -> None:
     world.workspace.faults.disarm()
     await world.deliver_all()
     assert world.texts() == ["Paid"]
+
+
+async def test_news_does_not_wait_for_the_next_try_of_what_is_old(world: World) -> None:
+    world.workspace.faults.arm(POST, Kind.CUT_BEFORE)
+    await world.owe("pur_1", "Charging")
+    assert await world.outbox.deliver() == 0
+    assert await world.outbox.deliver() == 0, "put off"
+
+    await world.owe("pur_1", "Paid")
+    assert await world.outbox.deliver() == 1
 
 
 def test_the_waits_double_up_to_five_minutes() -> None:
@@ -336,6 +346,17 @@ async def test_places_are_served_at_once_but_each_hears_one_thing_at_a_time(worl
     assert 5 < calls.most_at_once <= MOST_PLACES_AT_ONCE
 
 
+async def test_a_place_hears_one_thing_at_a_time_however_many_ask_for_delivery(world: World) -> None:
+    for number in range(4):
+        await world.owe(f"pur_{number}", f"Paid {number}")
+    calls = Calls(world.slack, before=lambda call: asyncio.sleep(0.01))
+    outbox = Outbox(world.database, calls, world.clock)
+    assert sum(await asyncio.gather(*(outbox.deliver() for _ in range(3)))) == 4
+
+    assert calls.most_in_one_channel == 1
+    assert world.texts() == [f"Paid {number}" for number in range(4)]
+
+
 async def test_a_place_in_trouble_does_not_hold_up_the_others(world: World) -> None:
     world.workspace.add_person("U0BEN", "ben")
     world.workspace.faults.arm("conversations.open", Kind.HANG, seconds=0.3)
@@ -412,6 +433,21 @@ async def test_a_process_that_was_frozen_before_its_post_does_not_post(world: Wo
     assert world.texts() == ["Paid"]
 
 
+async def test_a_sending_that_took_longer_than_its_lease_begins_again(world: World) -> None:
+    """Somebody else may have begun by now, whom the rest of it could cross."""
+
+    async def freeze(call: str) -> None:
+        calls.before = None
+        world.clock.wind(LEASE.total_seconds() + 1)
+
+    calls = Calls(world.slack, before=freeze)
+    await world.owe("pur_1", "Paid")
+    await Outbox(world.database, calls, world.clock).deliver()
+
+    assert [call.split()[0] for call in calls.made] == ["open_dm", "find", "post"]
+    assert world.texts() == ["Paid"]
+
+
 async def test_a_message_that_moves_while_it_is_sent_ends_in_its_new_place(world: World) -> None:
     place = world.workspace.add_channel("billing", [world.workspace.bot_user_id])
 
@@ -445,6 +481,20 @@ async def test_running_it_delivers_at_a_nudge_and_sooner_or_later_without_one(wo
     await world.workspace.until(lambda: world.texts() == ["Charging"], timeout=0.6)
     await world.owe("pur_1", "Paid")
     await world.workspace.until(lambda: world.texts() == ["Paid"], timeout=3)
+    await stop(running)
+
+
+async def test_more_places_than_can_be_served_at_once_follow_without_a_pause(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "POLL_SECONDS", 60)
+    people = [f"U{number:04}" for number in range(2 * MOST_PLACES_AT_ONCE + 1)]
+    for person in people:
+        world.workspace.add_person(person, person.lower())
+        await world.owe(f"pur_{person}", "Paid", User(person))
+    running = asyncio.create_task(world.outbox.run())
+
+    await world.workspace.until(lambda: all(world.texts(person) == ["Paid"] for person in people))
     await stop(running)
 
 

@@ -48,7 +48,7 @@ class World:
         await self.database.write(lambda tx: store.owe(tx, message, self.clock.now()))
 
     async def restart(self) -> None:
-        """The process dies and another one starts. It takes back all leases, on PostgreSQL too: nobody else is alive."""
+        """The process dies, another one starts. It takes back all leases, on PostgreSQL too: nobody else is alive."""
         threads = [task for task in asyncio.all_tasks() if task.get_name().startswith("outbox ")]
         for thread in threads:
             thread.cancel()

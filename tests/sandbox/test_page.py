@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -218,9 +219,10 @@ async def test_unread_messages_are_counted_until_the_conversation_is_opened(sand
 
 
 async def test_the_panel_shows_the_books(sandbox: Sandbox) -> None:
+    now = sandbox.clock.now()
     sandbox.books = LedgerView(
         accounts=[Account("Acme Labs", "Essential", "112.34")],
-        entries=[Entry(2, "10:00", "purchase:pi_1", "Credits bought", [("acme", "+100.00"), ("stripe", "-100.00")])],
+        entries=[Entry(2, now, "purchase:pi_1", "Credits bought", [("acme", "+100.00"), ("stripe", "-100.00")])],
         purchases=[Purchase("pur_1", "waiting_for_bank", "$100.00", "UBEN")],
     )
     page = await sandbox.page()
@@ -229,6 +231,16 @@ async def test_the_panel_shows_the_books(sandbox: Sandbox) -> None:
 
     sandbox.books = LedgerView(verified=False)
     assert "Books do not balance" in await sandbox.page()
+
+
+async def test_the_books_tell_time_as_the_viewer_does(sandbox: Sandbox) -> None:
+    now = sandbox.clock.now()
+    sandbox.books = LedgerView(entries=[Entry(1, now, "purchase:pi_1", "Credits bought", [])])
+    ada, ben = sandbox.workspace.person("UADA"), sandbox.workspace.person("UBEN")
+    ada.tz, ada.locale, ben.tz, ben.locale = "Asia/Kolkata", "en-GB", "Europe/Copenhagen", "en-GB"
+
+    for user, zone in (("UADA", "Asia/Kolkata"), ("UBEN", "Europe/Copenhagen")):
+        assert f"{now.astimezone(ZoneInfo(zone)):%H:%M:%S}</time>" in await sandbox.page(user)
 
 
 async def test_the_page_loads_nothing_from_elsewhere(sandbox: Sandbox) -> None:
@@ -476,6 +488,11 @@ def test_dates_are_the_readers_own(template: str, words: str) -> None:
     moment = int(datetime(2026, 11, 22, 11, 30, 5, tzinfo=UTC).timestamp())
 
     assert f">{words}</time>" in MRKDWN(f"<!date^{moment}^{template}|then>")
+
+
+def test_in_little_room_a_moment_of_today_is_its_time_and_any_other_its_day() -> None:
+    assert READER.stamp(datetime(2026, 11, 21, 23, 30, 5, tzinfo=UTC)) == "00:30:05"
+    assert READER.stamp(datetime(2026, 11, 21, 22, 30, 5, tzinfo=UTC)) == "Nov 21, 23:30"
 
 
 MARKUP = st.text(alphabet="ab <>&!@#*_~`:/|^\"'=-\n.()[]", max_size=120) | st.text(max_size=40)

@@ -10,14 +10,13 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from slack_bolt.async_app import AsyncApp
-from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.kwargs_injection.async_args import AsyncArgs
 
+from bot.slack import bolt
 from bot.web.build import build
 from bot.web.slack_http import SlackDoor
 
-SECRET = "0123456789abcdef0123456789abcdef"
+SECRET, NEXT_SECRET = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
 BODY = b"command=%2Fbuy-credits&text=250&team_id=T1&user_id=U1&trigger_id=1.2.3"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -38,16 +37,13 @@ def heard() -> list[str]:
 
 @pytest.fixture
 async def client(heard: list[str]) -> AsyncIterator[httpx.AsyncClient]:
-    async def authorize(enterprise_id: str | None, team_id: str | None, **_: Any) -> AuthorizeResult:
-        return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id, bot_token="xoxb-1")
-
     async def buy(args: AsyncArgs) -> None:
         heard.append(args.body["text"])
         await args.ack(text="hello")
 
-    bolt = AsyncApp(authorize=authorize, signing_secret=SECRET)
-    bolt.command("/buy-credits")(buy)
-    transport = httpx.ASGITransport(build(SlackDoor(bolt, SECRET).routes))
+    app = bolt.build(token="xoxb-1", api_url="http://127.0.0.1:1/api/")
+    app.command("/buy-credits")(buy)
+    transport = httpx.ASGITransport(build(SlackDoor(app, [SECRET, NEXT_SECRET]).routes))
     async with httpx.AsyncClient(transport=transport, base_url="http://bot") as client:
         yield client
 
@@ -56,8 +52,11 @@ async def post(client: httpx.AsyncClient, body: bytes, headers: dict[str, Any]) 
     return await client.post("/slack/events", content=body, headers=headers)
 
 
-async def test_what_slack_signed_is_heard_and_answered(client: httpx.AsyncClient, heard: list[str]) -> None:
-    answer = await post(client, BODY, signed(BODY, now()))
+@pytest.mark.parametrize("secret", [SECRET, NEXT_SECRET])
+async def test_what_slack_signed_is_heard_and_answered(
+    client: httpx.AsyncClient, heard: list[str], secret: str
+) -> None:
+    answer = await post(client, BODY, signed(BODY, now(), secret))
 
     assert (answer.status_code, answer.text) == (200, "hello")
     assert heard == ["250"]

@@ -170,8 +170,9 @@ class Page:
         await self._workspace.submit(user, view)
 
     async def _close(self, user: str, asked: Json) -> None:
-        self._view(user, asked["view"])
-        await self._workspace.close_view(user, everything=asked["all"])
+        modal = self._workspace.modal(user)
+        if modal is not None and modal.id == asked["view"]:  # a second click finds it closed, and that is well
+            await self._workspace.close_view(user, everything=asked["all"])
 
     async def _home(self, user: str, asked: Json) -> None:
         await self._workspace.open_home(user)

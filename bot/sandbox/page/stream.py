@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any
 
 from bot.sandbox.slack.feed import Changes
@@ -13,11 +13,11 @@ LOOK_AGAIN_SECONDS = 1.0  # for what nobody announces: the books
 GATHER_SECONDS = 0.02  # changes that come together are sent together
 
 
-async def events(changes: Changes, user: str, draw: Callable[[], Awaitable[Fragments]]) -> AsyncIterator[str]:
+async def events(changes: Changes, user: str, draw: Callable[[], Coroutine[Any, Any, Fragments]]) -> AsyncIterator[str]:
     """Draw, send what is new, wait for a change, and again. Notices for ``user`` go out as they are."""
     sent: dict[str, str] = {}
     while True:
-        fragments = await draw()
+        fragments = await asyncio.shield(draw())  # a window that closes must not break off a reading of the books
         fresh = {name: html for name, html in fragments.items() if sent.get(name) != html}
         sent |= fresh
         yield _event("fragments", fresh) if fresh else ": still here\n\n"

@@ -1,0 +1,455 @@
+"""The sandbox in a real browser: people buy credits in its page and see what became of it."""
+
+import asyncio
+import os
+import re
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, Locator, Page, Request, async_playwright, expect
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+SCREENSHOT = Path(__file__).with_name("sandbox.png")
+PATIENCE = 15_000  # milliseconds; a machine that tests may be busy with other things
+HERE = re.compile(r"(http://127\.0\.0\.1:\d+/|data:)")
+PAID = "Paid and credited: {}. The new balance is {} credits."
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="there is no chromium, chromium-browser or google-chrome on this machine"
+    ),
+]
+
+
+@dataclass
+class Window:
+    """The sandbox's page as a person uses it, and what its browser complained about."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+
+    @property
+    def form(self) -> Locator:
+        return self.page.get_by_role("dialog")
+
+    @property
+    def amount(self) -> Locator:
+        return self.form.get_by_role("textbox")
+
+    @property
+    def conversation(self) -> Locator:
+        return self.page.get_by_test_id("conversation")
+
+    @property
+    def newest(self) -> Locator:
+        return self.page.get_by_test_id("message").last
+
+    async def become(self, name: str) -> None:
+        await self.page.get_by_test_id("person").filter(has_text=name).click()
+        await expect(self.page.locator(".person.current")).to_contain_text(name)
+
+    async def go(self, name: str) -> None:
+        await self.page.get_by_test_id("channel").filter(has_text=re.compile(rf"^\s*{name}\b")).click()
+        await expect(self.page.get_by_role("heading", level=1)).to_have_text(name)
+
+    async def say(self, text: str) -> None:
+        await self.page.get_by_test_id("composer").fill(text)
+        await self.page.keyboard.press("Enter")
+
+    async def ask_to_buy(self, text: str) -> None:
+        """Open the form by the command and wait until it says how it will be paid."""
+        await self.say(f"/buy-credits {text}")
+        await expect(self.form.get_by_text(re.compile("Pay with|Stripe’s page|Betal med")).first).to_be_visible()
+
+    async def press(self, name: str) -> None:
+        await self.form.get_by_role("button", name=name, exact=True).last.click()
+
+    async def close(self, name: str = "Close") -> None:
+        await self.press(name)
+        await expect(self.form).to_have_count(0)
+
+    async def buy(self, amount: str, *, submit: str = "Buy", close: str = "Close") -> None:
+        """Buy by the saved card, from the command to the closed form."""
+        await self.ask_to_buy(amount)
+        await self.press(submit)
+        await expect(self.form.get_by_role("link")).to_be_visible()  # the receipt
+        await self.close(close)
+
+    async def save_card(self, name: str) -> None:
+        """Change the card that Acme Labs has saved, by the switch in the panel."""
+        await self.page.get_by_label("Saved card of Acme Labs").select_option(name)
+
+    @asynccontextmanager
+    async def following(self, link: Locator) -> AsyncIterator[Page]:
+        """Click a link that opens a new tab, look at it, and close it again."""
+        async with self.page.context.expect_page() as opened:
+            await link.click()
+        tab = await opened.value
+        await tab.wait_for_load_state()
+        yield tab
+        await tab.close()
+
+    async def balance(self) -> float:
+        return float((await self._balance.inner_text()).replace(",", ""))
+
+    async def has_balance(self, credits: float) -> None:
+        await expect(self._balance).to_have_text(f"{credits:,.2f}")
+
+    @property
+    def _balance(self) -> Locator:
+        return self.page.locator("[data-account='Acme Labs']").get_by_test_id("balance")
+
+    def purchase(self, amount: str) -> Locator:
+        """The newest purchase of this amount in the panel."""
+        return self.page.get_by_test_id("purchase").filter(has_text=amount).first
+
+
+@asynccontextmanager
+async def running_sandbox(folder: Path) -> AsyncIterator[str]:
+    """The sandbox as people start it; its address. It must end when it is asked to, and have had nothing to report."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "sandbox", "--port", "0"),
+        cwd=folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        said = (await process.stdout.readline()).decode()
+        yield said.split(": ")[1].split()[0]
+    finally:
+        process.terminate()
+        _, errors = await asyncio.wait_for(process.communicate(), 10)
+    assert (process.returncode, errors.decode()) == (0, "")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    expect.set_options(timeout=PATIENCE)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """One sandbox for all stories: each brings its own card and amounts, and counts from the balance it finds."""
+    async with running_sandbox(tmp_path_factory.mktemp("sandbox")) as address:
+        yield address
+
+
+@asynccontextmanager
+async def looking_at(address: str, browser: Browser) -> AsyncIterator[Window]:
+    """A new window on the sandbox, as Anna in #ai-credits. Nothing may go wrong in it or be loaded from elsewhere."""
+    context = await browser.new_context(viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(PATIENCE)
+    window = Window(await context.new_page())
+    listen(context, window.complaints)
+    await window.page.goto(address)
+    await expect(window.page.get_by_test_id("connected")).to_be_visible()
+    yield window
+    await context.close()
+    assert window.complaints == []
+
+
+def listen(context: BrowserContext, complaints: list[str]) -> None:
+    def stay_here(asked: Request) -> None:
+        if not HERE.match(asked.url):
+            complaints.append(f"asked elsewhere: {asked.url}")
+
+    context.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    context.on("request", stay_here)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def window(address: str, browser: Browser) -> AsyncIterator[Window]:
+    async with looking_at(address, browser) as window:
+        yield window
+        await window.page.keyboard.press("Escape")  # Slack remembers an open form
+        await expect(window.form).to_have_count(0)
+
+
+# ── buying ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_saved_card_is_charged_in_slack_and_everyone_concerned_sees_it(window: Window) -> None:
+    await window.save_card("visa")
+    balance = await window.balance() + 250
+
+    await window.ask_to_buy("250")
+    await expect(window.amount).to_have_value("250")
+    await expect(window.form.get_by_label("Visa •••• 4242")).to_be_checked()
+    await window.press("Buy")
+
+    said = PAID.format("$250.00", f"{balance:,.2f}")
+    await expect(window.form).to_contain_text(said)
+    await expect(window.form).not_to_contain_text("You can close this.")  # nothing more is to come
+    await window.close()
+    await expect(window.newest).to_contain_text("@Anna Berg bought $250.00 of credits.")
+
+    await window.go("Credits")
+    await expect(window.newest).to_contain_text(said)
+    await expect(window.newest.get_by_role("button")).to_have_count(0)
+    async with window.following(window.newest.get_by_role("link", name="Receipt")) as receipt:
+        await expect(receipt.locator("body")).to_contain_text("$250.00")
+
+    await window.has_balance(balance)
+    await expect(window.purchase("$250.00")).to_have_attribute("data-status", "settled")
+    entry = window.page.get_by_test_id("entry").first
+    await expect(entry).to_contain_text(re.compile(r"Credits bought.*\+250\.00.*-250\.00", re.DOTALL))
+    await expect(window.page.get_by_test_id("verified")).to_have_text("Books balance ✓")
+
+
+async def test_without_a_saved_card_the_buyer_pays_on_stripes_page_and_saves_one_there(window: Window) -> None:
+    await window.save_card("")
+    balance = await window.balance() + 600.25
+
+    await window.ask_to_buy("$600.25")
+    await expect(window.form).to_contain_text("You will pay on Stripe’s page.")
+    await window.press("Buy")
+    await expect(window.form.get_by_role("link", name="Pay $600.25")).to_be_visible()
+    await window.close()
+    await expect(window.newest).to_contain_text("@Anna Berg is buying $600.25 of credits.")
+
+    await window.go("Credits")
+    async with window.following(window.newest.get_by_role("link", name="Pay $600.25")) as checkout:
+        await checkout.get_by_role("button", name="Declined").click()
+        await checkout.get_by_label("Save this card for next time").check()
+        await checkout.get_by_role("button", name="Pay $600.25").click()
+        await expect(checkout.get_by_role("alert")).to_contain_text("Your card was declined.")
+        await expect(checkout.get_by_label("Save this card for next time")).to_be_checked()
+        await checkout.get_by_label("Card information").fill("4242 4242 4242 4242")
+        await checkout.get_by_role("button", name="Pay $600.25").click()
+        await expect(checkout.get_by_role("heading")).to_have_text("Thank you")
+
+    await expect(window.newest).to_contain_text(PAID.format("$600.25", f"{balance:,.2f}"))
+    await expect(window.newest.get_by_role("button")).to_have_count(0)
+    await window.has_balance(balance)
+    await expect(window.page.get_by_label("Saved card of Acme Labs")).to_have_value("visa")
+
+
+async def test_a_bank_that_wants_the_buyer_is_answered_on_stripes_page(window: Window) -> None:
+    await window.save_card("authentication_required")
+    balance = await window.balance() + 75
+
+    await window.ask_to_buy("75")
+    await window.press("Buy")
+    await expect(window.form).to_contain_text("Your bank wants you to confirm the payment by Visa •••• 3184.")
+    async with window.following(window.form.get_by_role("link", name="Confirm and pay $75.00")) as checkout:
+        await checkout.get_by_role("button", name="Pay $75.00").click()
+        await expect(checkout.get_by_role("heading")).to_have_text("Is it you?")
+        await checkout.get_by_role("button", name="Complete").click()
+        await expect(checkout.get_by_role("heading")).to_have_text("Thank you")
+
+    await window.has_balance(balance)
+    await window.close()
+    await window.go("Credits")
+    await expect(window.newest).to_contain_text(PAID.format("$75.00", f"{balance:,.2f}"))
+
+
+async def test_two_clicks_on_buy_are_one_purchase(window: Window) -> None:
+    await window.save_card("visa")
+    balance = await window.balance() + 61
+
+    await window.ask_to_buy("61")
+    await window.form.get_by_role("button", name="Buy", exact=True).dblclick()
+
+    await expect(window.form).to_contain_text(PAID.format("$61.00", f"{balance:,.2f}"))
+    await window.has_balance(balance)
+    await expect(window.page.get_by_test_id("purchase").filter(has_text="$61.00")).to_have_count(1)
+    await window.form.get_by_role("button", name="Close").last.dblclick()
+    await expect(window.form).to_have_count(0)
+
+
+async def test_a_purchase_that_waits_for_payment_is_cancelled_by_its_button(window: Window) -> None:
+    await window.save_card("visa")
+    balance = await window.balance()
+
+    await window.ask_to_buy("32")
+    await window.form.get_by_label("Another card").check()
+    await window.press("Buy")
+    await expect(window.form.get_by_role("link", name="Pay $32.00")).to_be_visible()
+    await window.close()
+    await window.go("Credits")
+    await window.newest.get_by_role("button", name="Cancel the purchase").click()
+
+    await expect(window.newest).to_contain_text("The purchase of $32.00 was cancelled. Nothing was charged.")
+    await expect(window.newest.get_by_role("link", name="Pay $32.00")).to_have_count(0)
+    await window.newest.get_by_role("button", name="Try again").click()
+    await expect(window.amount).to_have_value("32")
+    await window.has_balance(balance)
+
+
+async def test_a_dane_writes_amounts_the_danish_way_and_is_answered_in_danish(window: Window) -> None:
+    await window.save_card("visa")
+    balance = await window.balance() + 1234.5
+    await window.become("Bo Lind")
+
+    await window.ask_to_buy("1.234,50")
+    await expect(window.form.get_by_role("heading")).to_have_text("Køb kredit")
+    await expect(window.amount).to_have_value("1.234,50")
+    await window.press("Køb")
+
+    await expect(window.form).to_contain_text("Betalt og krediteret: 1.234,50 US$.")
+    await window.has_balance(balance)
+    await window.close("Luk")
+    await expect(window.newest).to_contain_text("@Bo Lind bought $1,234.50 of credits.")
+
+
+# ── being told why not ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_who_may_not_buy_is_told_why_where_only_they_see_it(window: Window) -> None:
+    await window.go("general")
+    for person, why in (
+        ("Maja Holm", "Only an owner of Acme Labs can buy credits. Please ask @Anna Berg, @Bo Lind."),
+        ("Gus Guest", "Guests cannot buy credits for Acme Labs. Please ask @Anna Berg, @Bo Lind."),
+        ("Tina Tran", "An owner can upgrade in the Control Center: Account → Billing → Upgrade."),
+    ):
+        await window.become(person)
+        await window.say("/buy-credits 20")
+
+        await expect(window.newest).to_contain_text(why)
+        await expect(window.newest).to_contain_text("Only visible to you")
+        await expect(window.form).to_have_count(0)
+
+    await window.become("Anna Berg")
+    await expect(window.conversation).not_to_contain_text("Only visible to you")
+
+
+async def test_what_is_wrong_with_an_amount_is_said_at_its_field_and_what_was_typed_stays(window: Window) -> None:
+    await window.save_card("visa")
+    await window.ask_to_buy("")
+
+    for typed, wrong in (
+        ("", "Please complete this required field."),
+        ("<b>&1,23", "“<b>&1,23” is not an amount that we can read. Write it like 1,234.50."),
+        ("1.000", "“1.000” could mean $1,000.00 or $1.00. Please write 1,000 or 1."),
+        ("0.99", "The least amount is $1.00."),
+        ("100000.01", "The greatest amount is $100,000.00. You can buy several times."),
+    ):
+        await window.amount.fill(typed)
+        await window.press("Buy")
+        await expect(window.form.get_by_role("alert")).to_have_text(wrong)
+        await expect(window.amount).to_have_value(typed)
+        await expect(window.amount).to_be_focused()
+
+    await window.press("$25")
+    await expect(window.amount).to_have_value("25")
+    await expect(window.form.get_by_role("alert")).to_have_count(0)
+
+
+# ── around it ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_app_home_shows_the_balance_and_sells(window: Window) -> None:
+    await window.save_card("visa")
+    balance = await window.balance()
+    await window.go("Credits")
+    await window.page.get_by_role("tab", name="Home").click()
+    home = window.page.get_by_test_id("home")
+    await expect(home).to_contain_text(f"Acme Labs has {balance:,.2f} credits.")
+
+    await home.get_by_role("button", name="Buy credits").click()
+    await window.amount.fill("43")
+    await window.press("Buy")
+    await expect(window.form).to_contain_text("Paid and credited: $43.00.")
+    await window.close()
+    await window.page.get_by_role("tab", name="Messages").click()
+    await window.page.get_by_role("tab", name="Home").click()
+
+    await expect(home).to_contain_text("$43.00 · @Anna Berg · credited · Receipt")
+    await window.become("Maja Holm")
+    await expect(home).to_contain_text("Only an owner of Acme Labs can buy credits. Please ask @Anna Berg, @Bo Lind.")
+    await expect(home.get_by_role("button")).to_have_count(0)
+
+
+async def test_the_keyboard_is_enough(window: Window) -> None:
+    await window.save_card("visa")
+    await window.page.get_by_test_id("composer").focus()
+    await window.page.keyboard.type("/b")
+    await expect(window.page.get_by_role("option", name="/buy-credits")).to_be_visible()
+    await window.page.keyboard.press("Tab")
+    await window.page.keyboard.type("17")
+    await window.page.keyboard.press("Enter")
+    await expect(window.form.get_by_label("Visa •••• 4242")).to_be_checked()
+    await expect(window.amount).to_be_focused()
+    await window.page.keyboard.press("Enter")
+    await expect(window.form).to_contain_text("Paid and credited: $17.00.")
+    await window.page.keyboard.press("Escape")
+
+    await expect(window.form).to_have_count(0)
+    await expect(window.newest).to_contain_text("@Anna Berg bought $17.00 of credits.")
+
+
+async def test_time_is_wound_until_the_bank_answers_and_a_link_expires(window: Window) -> None:
+    await window.save_card("")
+    balance = await window.balance() + 88
+    await window.ask_to_buy("88")
+    await window.press("Buy")
+    async with window.following(window.form.get_by_role("link", name="Pay $88.00")) as checkout:
+        await checkout.get_by_role("button", name="Bank debit, takes days").click()
+        await checkout.get_by_role("button", name="Pay $88.00").click()
+        await expect(checkout.get_by_role("heading")).to_have_text("Thank you")
+    await expect(window.purchase("$88.00")).to_have_attribute("data-status", "processing")
+    await window.close()
+    await window.ask_to_buy("89")
+    await window.press("Buy")
+    await expect(window.form.get_by_role("link", name="Pay $89.00")).to_be_visible()
+    await window.close()
+
+    await window.go("Credits")
+    waits, unpaid = (window.page.get_by_test_id("message").nth(-2), window.newest)
+    await expect(waits).to_contain_text("Your payment of $88.00 is on its way and waits for the bank.")
+    for _ in range(4):
+        await window.page.get_by_role("button", name="Wind forward 1 day").click()
+
+    await expect(waits).to_contain_text(PAID.format("$88.00", f"{balance:,.2f}"))
+    await expect(unpaid).to_contain_text("The link to pay $89.00 has expired. Nothing was charged.")
+    await window.has_balance(balance)
+
+
+# ── the picture in the README ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_readmes_picture_is_taken_of_the_running_sandbox(browser: Browser, tmp_path: Path) -> None:
+    picture = SCREENSHOT if os.environ.get("UPDATE_SCREENSHOTS") else tmp_path / SCREENSHOT.name
+    async with running_sandbox(tmp_path) as address, looking_at(address, browser) as window:
+        await window.say("A hundred credits for the pilot group, to begin with.")
+        await window.buy("100")
+        await window.page.get_by_role("button", name="Wind forward 1 day").click()
+        await window.become("Maja Holm")
+        await window.say(
+            "The pilot group loves it! The evals run tomorrow and will need more. Could somebody top us up?"
+        )
+        await window.become("Bo Lind")
+        await window.buy("1.250", submit="Køb", close="Luk")
+        await window.become("Anna Berg")
+        await window.say("Thank you, Bo :tada: A little more, so that we need not look every day:")
+        await window.buy("250")
+        await window.page.get_by_test_id("composer").fill("/buy-credits 500")
+        await expect(window.newest).to_contain_text("The new balance is 1,600.00 credits.")
+        await window.has_balance(1600)
+        await window.page.mouse.move(1, 1)
+        await window.page.screenshot(path=picture, animations="disabled")
+
+    taken = picture.read_bytes()
+    assert taken.startswith(b"\x89PNG")
+    assert (int.from_bytes(taken[16:20]), int.from_bytes(taken[20:24])) == (1440, 900)
+    assert len(taken) > 50_000

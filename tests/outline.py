@@ -1,0 +1,58 @@
+"""Draws a form, a message or a Home tab as a few lines of text, so that a reviewer reads these and not its JSON."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from slack_sdk.models.blocks import Block
+from slack_sdk.models.views import View
+
+Json = dict[str, Any]
+
+
+def outline(what: View | Sequence[Block]) -> str:
+    """Titles behind ``#``, fields as ``<…>``, buttons in brackets, small print behind ``·``."""
+    if not isinstance(what, View):
+        return "\n".join(line for block in what for line in _block(block.to_dict()))
+    view = what.to_dict()
+    title = [f"# {view['title']['text']}"] if "title" in view else []
+    end = [f"[{view[name]['text']}]" for name in ("close", "submit") if name in view]
+    return "\n".join(
+        [*title, *(line for block in view["blocks"] for line in _block(block)), *([" ".join(end)] if end else [])]
+    )
+
+
+def _block(block: Json) -> Iterator[str]:
+    match block["type"]:
+        case "header":
+            yield f"## {block['text']['text']}"
+        case "section":
+            yield block["text"]["text"]
+        case "context":
+            yield from (f"· {element['text']}" for element in block["elements"])
+        case "divider":
+            yield "---"
+        case "actions":
+            yield " ".join(_button(element) for element in block["elements"])
+        case "input":
+            yield f"{block['label']['text']}: {_field(block['element'])}"
+            if hint := block.get("hint"):
+                yield f"· {hint['text']}"
+        case other:
+            raise ValueError(f"no way to draw {other}")
+
+
+def _button(element: Json) -> str:
+    return f"[{element['text']['text']}{' -> ' + element['url'] if 'url' in element else ''}]"
+
+
+def _field(element: Json) -> str:
+    match element["type"]:
+        case "plain_text_input":
+            return f"<{element.get('initial_value') or element['placeholder']['text']}>"
+        case "radio_buttons":
+            return " ".join(
+                f"({'x' if option == element['initial_option'] else ' '}) {option['text']['text']}"
+                f" ({option['description']['text']})"
+                for option in element["options"]
+            )
+    raise ValueError(f"no way to draw {element['type']}")

@@ -1,0 +1,167 @@
+"""Socket Mode's watchdog against a Slack whose lines break: it always comes back, and says so while it cannot."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from slack_bolt.kwargs_injection.async_args import AsyncArgs
+
+from bot.sandbox.clock import WindableClock
+from bot.sandbox.faults import Faults, Kind
+from bot.sandbox.slack import Workspace
+from bot.slack import bolt
+from bot.slack.socket import SocketMode
+from bot.web.server import Server
+
+ANNA = "U0ANNA"
+OPEN = "apps.connections.open"
+
+
+@dataclass
+class Line:
+    """A workspace, and an app that answers ``/try`` over a socket."""
+
+    slack: Workspace
+    faults: Faults
+    clock: WindableClock
+    socket: SocketMode
+    channel: str
+
+    async def connected(self, lines: int = 2) -> None:
+        await self._until(lambda: self.slack.sockets.connections == lines)
+
+    async def works(self) -> bool:
+        ack = await self.slack.command(ANNA, self.channel, "/try")
+        return ack.text == "heard"
+
+    async def failed(self, times: int) -> None:
+        await self._until(lambda: len(self.faults.hits) >= times)
+
+    async def _until(self, true: object) -> None:
+        """Wait for it, and make the watchdog's seconds short meanwhile."""
+        async with asyncio.timeout(10):
+            while not true():  # type: ignore[operator]
+                self.clock.wind(0.5)
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def line() -> AsyncIterator[Line]:
+    clock, faults = WindableClock(), Faults()
+    slack = Workspace(WindableClock(), faults=faults)
+    slack.add_person(ANNA, "anna")
+    channel = slack.add_channel("general", [ANNA]).id
+    server = Server(slack.app)
+    await server.start()
+    slack.base_url = server.url
+
+    async def hear(args: AsyncArgs) -> None:
+        await args.ack("heard")
+
+    app = bolt.build(token=slack.bot_token, api_url=f"{slack.base_url}/api/")
+    app.command("/try")(hear)
+    socket = SocketMode(app, slack.app_token, clock)
+    await socket.start()
+    yield Line(slack, faults, clock, socket, channel)
+    await socket.stop()
+    await slack.close()
+    await server.stop()
+
+
+async def test_there_are_two_connections_so_that_one_is_always_up(line: Line) -> None:
+    await line.connected()
+    assert await line.socket.trouble() is None
+    assert all([await line.works() for _ in range(4)])
+
+
+async def test_it_comes_back_after_every_line_was_cut(line: Line) -> None:
+    for _ in range(3):
+        await line.connected()
+        await line.slack.cut_sockets()
+        await line.connected()
+        assert await line.works()
+
+
+async def test_it_comes_back_after_slack_asked_for_new_lines(line: Line) -> None:
+    await line.connected()
+    await line.slack.refresh_sockets()
+    await line.connected()
+    assert await line.works()
+
+
+@pytest.mark.parametrize("kind", [Kind.CUT_BEFORE, Kind.CUT_AFTER, Kind.STATUS, Kind.HTML])
+async def test_it_comes_back_after_a_slack_that_gives_no_address(line: Line, kind: Kind) -> None:
+    await line.connected()
+    line.faults.arm(OPEN, kind, times=6)
+    await line.slack.cut_sockets()
+    await line.failed(6)
+    await line.connected()
+    assert await line.works()
+
+
+async def test_it_comes_back_after_an_address_that_is_dead(line: Line) -> None:
+    """slack_sdk would try the dead one for ever."""
+    await line.connected()
+    dead = {"ok": True, "url": "ws://127.0.0.1:9/link/dead"}
+    line.faults.arm(OPEN, Kind.STATUS, times=2, code=200, body=dead)
+    await line.slack.cut_sockets()
+    await line.failed(2)
+    await line.connected()
+    assert await line.works()
+
+
+async def test_it_comes_back_after_a_slack_that_hangs(line: Line) -> None:
+    await line.connected(2)
+    line.faults.arm(OPEN, Kind.HANG, times=1, seconds=60)
+    await line.slack.cut_sockets()
+    await line.connected(1)  # the other line does not wait for it
+    assert await line.works()
+
+
+async def test_readiness_tells_of_it_after_fifteen_seconds_without_any_line_and_no_longer(line: Line) -> None:
+    await line.connected()
+    line.faults.arm(OPEN, Kind.STATUS, times=None)
+    await line.slack.cut_sockets()
+    await line.failed(2)
+    assert await line.socket.trouble() is None, "a moment is no trouble yet"
+
+    line.clock.wind(16)
+    trouble = await line.socket.trouble()
+    assert trouble is not None
+    assert "SLACK_APP_TOKEN" in trouble
+
+    line.faults.disarm()
+    await line.connected()
+    async with asyncio.timeout(5):
+        while await line.socket.trouble():  # noqa: ASYNC110 - trouble is asked for, it does not tell
+            await asyncio.sleep(0.01)
+
+
+async def test_a_bot_that_never_got_a_line_says_so_too(line: Line) -> None:
+    line.faults.arm(OPEN, Kind.STATUS, times=None)
+    await line.slack.cut_sockets()
+    await line.failed(2)
+    line.clock.wind(16)
+    assert await line.socket.trouble() is not None
+
+
+async def test_a_slack_that_refuses_is_asked_less_and_less_often(line: Line) -> None:
+    await line.connected()
+    line.faults.arm(OPEN, Kind.STATUS, times=None)
+    await line.slack.cut_sockets()
+    await line.failed(2)
+    for _ in range(600):
+        line.clock.wind(1)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
+    assert 2 * 5 <= len(line.faults.hits) <= 2 * 60, "ten minutes, at most four times a minute for each line"
+
+
+async def test_it_ends_at_once_though_slack_hangs(line: Line) -> None:
+    await line.connected()
+    line.faults.arm(OPEN, Kind.HANG, times=None, seconds=60)
+    await line.slack.cut_sockets()
+    await line.failed(1)
+    async with asyncio.timeout(3):
+        await line.socket.stop()

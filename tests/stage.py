@@ -1,0 +1,564 @@
+"""A stage for whole stories: the world, the real bot in it, people who buy, and what must hold after each story."""
+
+import asyncio
+import contextlib
+import io
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import yaml
+from sqlalchemy import text
+
+from bot import logs
+from bot.accounts import store as accounts
+from bot.accounts.model import Account
+from bot.app import Bot
+from bot.db.engine import Database
+from bot.db.migrate import upgrade
+from bot.ledger import store as ledger
+from bot.ledger.service import verify
+from bot.money import Credits, Usd
+from bot.outbox import store as outbox
+from bot.purchases import store as purchases
+from bot.purchases.model import LIVE, Purchase, Status
+from bot.sandbox import run
+from bot.sandbox.faults import Kind
+from bot.sandbox.slack import Message, OpenView
+from bot.sandbox.slack.records import Ack
+from bot.sandbox.world import ACCOUNT, OWNER, STRIPE_KEY, WEBHOOK_SECRET, World
+from bot.slack import names
+from bot.slack.manifest import manifest
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+SELLING = "POST /v1/payment_intents"
+CONFIRMING = "POST /v1/payment_intents/*/confirm"
+CANCELLING = "POST /v1/payment_intents/*/cancel"
+OPENING_PAGE = "POST /v1/checkout/sessions"
+
+# Words by which a card is recognised as finished, whichever of the two languages it is in.
+FINAL_WORDS = {
+    Status.SETTLED: ("Paid and credited", "Betalt og krediteret"),
+    Status.DECLINED: ("was declined", "blev afvist"),
+    Status.EXPIRED: ("has expired", "er udløbet"),
+    Status.CANCELLED: ("was cancelled", "blev annulleret"),
+    Status.QUARANTINED: ("not the amount", "ikke det beløb"),
+    Status.REFUNDED: ("was refunded", "er refunderet"),
+    Status.DISPUTED: ("The bank disputes", "Banken gør indsigelse"),
+}
+FINAL_IN_CHANNEL = {
+    Status.SETTLED: ("bought", "har købt"),
+    Status.QUARANTINED: ("looked into", "set på"),
+    Status.REFUNDED: ("was refunded", "er refunderet"),
+    Status.DISPUTED: ("The bank disputes", "Banken gør indsigelse"),
+    **dict.fromkeys((Status.DECLINED, Status.EXPIRED, Status.CANCELLED), ("was not completed", "blev ikke gennemført")),
+}
+
+
+@dataclass
+class Stage:
+    """Slack, Stripe and the bot. ``settings`` and ``members`` are what the bot was opened with."""
+
+    world: World
+    bot: Bot
+    settings: Json
+    log: io.StringIO
+    _life: AsyncExitStack
+    books_are_broken: bool = False
+    mistakes_are_expected: bool = False  # the log may show a bug's traceback
+    lost_cards: set[str] = field(default_factory=set)  # keys of messages that cannot reach Slack any more
+    seen_twice: bool = False  # a post's answer was lost and the bot may not read the history
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        folder: Path,
+        database_url: str,
+        *,
+        card: str | None = "visa",
+        customer: bool = True,
+        webhooks: str | None = "snapshot",
+        socket: bool = True,
+        http: bool = False,
+        change: Callable[[Account], Account] = lambda account: account,
+        **settings: Any,
+    ) -> AsyncIterator[Self]:
+        """``webhooks`` is ``snapshot``, ``thin`` or None; ``change`` alters the accounts before they are added."""
+        async with World.open(folder) as world:
+            world.slack.install(yaml.safe_load(manifest()))
+            given: Json = {"database_url": database_url, **settings}
+            if http:
+                given["slack_signing_secret"] = world.slack.signing_secret
+            if not socket:
+                given["slack_app_token"] = None
+            await _prepare(database_url)
+            log = io.StringIO()
+            with _written_to(log):
+                stage = cls(world, None, given, log, AsyncExitStack())  # type: ignore[arg-type]
+                try:
+                    await stage.start()
+                    known = world.add_customer(card) if customer else None
+                    for account in world.accounts(customer=known):
+                        write = partial(accounts.add, account=change(account), at=world.clock.now())
+                        await stage.bot.database.write(write)
+                    if webhooks:
+                        world.send_webhooks_to(stage.bot.server.url, thin=webhooks == "thin")
+                    if not socket:
+                        world.slack.request_url = f"{stage.bot.server.url}/slack/events"
+                    await world.slack.until(lambda: world.slack.connected)
+                    yield stage
+                finally:
+                    await stage.stop()
+            print(*_of_interest(log.getvalue()), sep="\n")  # pytest shows it where a story failed
+
+    # ── the bot ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def start(self) -> None:
+        """Start the bot, on the port it had before if it ran before."""
+        port = int(self.bot.server.url.rpartition(":")[2]) if self.bot else 0
+        given = {"port": port, **self.settings}
+        self._life = AsyncExitStack()
+        self.bot = await self._life.enter_async_context(Bot.open(self.world.settings(**given), self.world.clock))
+
+    async def stop(self) -> None:
+        await self._life.aclose()
+
+    async def restart(self) -> None:
+        await self.stop()
+        await self.start()
+        await self.slack.until(lambda: self.slack.connected)
+
+    @asynccontextmanager
+    async def second_bot(self) -> AsyncIterator[Bot]:
+        """Another process on the same database, as far as one process can be two."""
+        async with Bot.open(self.world.settings(**self.settings), self.world.clock) as bot:
+            yield bot
+
+    @property
+    def slack(self) -> Any:
+        return self.world.slack
+
+    @property
+    def stripe(self) -> Any:
+        return self.world.stripe
+
+    @property
+    def faults(self) -> Any:
+        return self.world.faults
+
+    # ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def wind(self, seconds: float = 0, **units: float) -> None:
+        """Move everybody's clock; whatever became due happens."""
+        await run.wind(self.world, self.bot, timedelta(seconds=seconds, **units))
+
+    async def until(self, truth: Callable[[], T | Awaitable[T]], *, timeout: float = 8.0) -> T:
+        """Wait, without winding, for the first true answer."""
+        async with asyncio.timeout(timeout):
+            while True:
+                answer = truth()
+                found: Any = await answer if isinstance(answer, Awaitable) else answer
+                if found:
+                    return found  # type: ignore[no-any-return]
+                await asyncio.sleep(0.02)
+
+    async def eventually(
+        self, truth: Callable[[], T | Awaitable[T]], *, within: float, step: float = 20, patience: float = 0.15
+    ) -> T:
+        """Wind the clock in steps of so many seconds until it is true, for at most ``within`` of them."""
+        wound = 0.0
+        while True:
+            try:
+                return await self.until(truth, timeout=patience)
+            except TimeoutError:
+                if wound >= within:
+                    raise AssertionError(f"not within {within} seconds\n{self.told()}") from None
+            wound += step
+            await self.wind(step)
+
+    # ── what people do ────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def home(self) -> str:
+        """The account's channel."""
+        return str(self.slack.channel_named("ai-credits").id)
+
+    async def form(self, typed: str = "", user: str = OWNER) -> OpenView:
+        """Type the command and look at the form, once it knows how it will be paid."""
+        self.slack.views.clear(user)
+        ack = await self.slack.command(user, self.slack.channel_named("general").id, f"/buy-credits {typed}")
+        assert ack.ok, ack.error
+        return await self.opened(user)
+
+    async def opened(self, user: str = OWNER) -> OpenView:
+        """The form in front of somebody, complete."""
+        return await self.until(
+            lambda: (
+                (form := self.slack.modal(user))
+                and form.view["callback_id"] == names.BUY_FORM
+                and not any(words in says(form) for words in ("Looking up", "Finder dit"))
+                and form
+            )
+        )
+
+    async def buy(self, amount: str, user: str = OWNER, *, again: bool = False, **fields: str) -> Ack:
+        """From the command to the pressed button; ``again`` says yes when asked whether the same is meant twice."""
+        await self.form(user=user)
+        ack: Ack = await self.slack.submit(user, amount=amount, **fields)
+        if again and (form := self.slack.modal(user)) and form.view["callback_id"] == names.BUY_AGAIN_FORM:
+            ack = await self.slack.submit(user)
+        return ack
+
+    async def bought(self, amount: str = "25", user: str = OWNER, **fields: str) -> Message:
+        """A purchase that went well; its card."""
+        before = len(self.cards(user))
+        if before:
+            await self.wind(2)  # a place gets one new message a second
+        ack = await self.buy(amount, user, again=True, **fields)
+        assert ack.ok, ack.errors or ack.error
+        await self.until(lambda: len(self.cards(user)) > before)
+        return await self.said(FINAL_WORDS[Status.SETTLED][self.slack.person(user).locale == "da-DK"], user=user)
+
+    async def pay(self, card: str = "visa", *, save: bool = False, **how: Any) -> Any:
+        """Pay on the newest checkout page."""
+        return await self.stripe.pay(self.page["id"], card, save=save, **how)
+
+    async def change(self, account_id: str = ACCOUNT, **facts: Any) -> None:
+        """Change an account, as the command line does."""
+
+        async def write(tx: Any) -> None:
+            account = await accounts.of_id(tx, account_id)
+            assert account
+            await accounts.replace(tx, replace(account, **facts))
+
+        await self.bot.database.write(write)
+
+    @contextmanager
+    def held_up(self, call: str) -> Iterator["Gate"]:
+        """Calls wait at this gate, before their work is done, until it is opened."""
+        gate = Gate()
+        self.faults.sleep = gate
+        fault = self.faults.arm(call, Kind.HANG, None)
+        try:
+            yield gate
+        finally:
+            fault.where = "nothing"
+            gate.opened.set()
+
+    # ── what is seen ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def cards(self, user: str = OWNER) -> list[Message]:
+        """The living messages in somebody's conversation with the bot."""
+        return [each for each in self.slack.messages(self.slack.dm(user)) if each.by_bot and each.metadata]
+
+    def cards_in(self, channel: str) -> list[Message]:
+        return [each for each in self.slack.messages(channel) if each.by_bot and each.metadata]
+
+    def card(self, user: str = OWNER) -> Message:
+        return self.cards(user)[-1]
+
+    async def said(self, *words: str, user: str = OWNER) -> Message:
+        """The newest card of somebody, once it says all these words."""
+        try:
+            return await self.until(
+                lambda: (cards := self.cards(user)) and all(word in cards[-1].text for word in words) and cards[-1]
+            )
+        except TimeoutError:
+            raise AssertionError(f"{words} was not said\n{self.told()}") from None
+
+    def whispers(self, user: str = OWNER) -> list[str]:
+        """What only this person sees, everywhere."""
+        return [
+            each.text
+            for channel in self.slack.channels
+            for each in self.slack.messages(channel, for_user=user)
+            if each.ephemeral_to == user
+        ]
+
+    async def whisper(self, user: str = OWNER) -> str:
+        """The first words that only this person sees."""
+        return (await self.until(lambda: self.whispers(user)))[-1]
+
+    def told(self) -> str:
+        """Everything that stands in Slack, for a failed test."""
+        return "\n".join(f"{each.channel}: {each.text}" for c in self.slack.channels for each in self.slack.messages(c))
+
+    @property
+    def page(self) -> Json:
+        """The newest checkout page."""
+        return self.stripe.state.sessions.newest_first()[0]  # type: ignore[no-any-return]
+
+    def pages(self) -> list[Json]:
+        return list(self.stripe.state.sessions)
+
+    def interesting(self) -> list[str]:
+        """The lines of the log that are the bot's own, or more than information."""
+        return _of_interest(self.log.getvalue())
+
+    def charges(self) -> list[int]:
+        """The cents of every payment that went through, oldest first."""
+        return [intent["amount_received"] for intent in self.stripe.succeeded_intents()]
+
+    def calls(self, method: str, path: str = "") -> list[str]:
+        """The requests that Stripe answered, as text, of those that begin like this."""
+        wanted = f"{method} {path}"
+        return [called for each in self.stripe.calls if (called := f"{each.method} {each.path}").startswith(wanted)]
+
+    async def balance(self, account_id: str = ACCOUNT) -> str:
+        async with self.bot.database.read() as tx:
+            return str(await ledger.balance(tx, account_id))
+
+    async def purchases(self) -> list[Purchase]:
+        """All purchases, newest first."""
+        async with self.bot.database.read() as tx:
+            return list(await purchases.newest(tx, 1000))
+
+    async def statuses(self) -> list[str]:
+        """The states of all purchases, oldest first."""
+        return [each.status.value for each in reversed(await self.purchases())]
+
+    async def became(self, *statuses: str, within: float = 0, step: float = 20) -> None:
+        """Wait until the purchases are in these states, oldest first; wind up to ``within`` seconds for it."""
+        try:
+            await self.eventually(lambda: self._are(statuses), within=within, step=step, patience=0.15 if within else 8)
+        except AssertionError:
+            raise AssertionError(f"{await self.statuses()} and not {statuses}\n{self.told()}") from None
+
+    async def _are(self, statuses: tuple[str, ...]) -> bool:
+        return tuple(await self.statuses()) == statuses
+
+    # ── what must hold after every story ──────────────────────────────────────────────────────────────────────────
+
+    async def calm(self) -> None:
+        """Faults stop, webhooks arrive, Stripe's list of events is read once more, and everybody finishes."""
+        self.faults.disarm()
+        await self.stripe.webhooks.settled()
+        if not await self.purchases():
+            return
+        await self._rest()
+        await self.wind(20)
+        now = self.world.clock.now()
+        await self.wind(20)
+        await self.until(lambda: self._has_listened_since(now))
+        await self._rest()
+
+    async def _has_listened_since(self, moment: datetime) -> bool:
+        async with self.bot.database.read() as tx:
+            heard = await purchases.cursor(tx, "stripe_events")
+        return heard is not None and heard >= moment
+
+    async def _rest(self) -> None:
+        for step in (0.0, *[1.5] * 60, 60, 300, 300, 300):  # a place gets one new message a second
+            if step:
+                await self.wind(step)
+            with contextlib.suppress(TimeoutError):
+                return await self.until(self._idle, timeout=0.1 if step < 60 else 0.5)
+        raise AssertionError(f"it never ends\n{self.told()}")
+
+    async def _idle(self) -> bool:
+        async with self.bot.database.read() as tx:
+            waiting = (await outbox.waiting(tx)).count
+            due = await purchases.newest(tx, 1000)
+        now = self.world.clock.now()
+        at_work = any(each.check_at and (each.check_at <= now or each.failures) for each in due)
+        return not waiting and not at_work and not self.bot._workers.busy
+
+    async def check(self) -> None:
+        """The invariants."""
+        await self.calm()
+        audit = await verify(self.bot.database)
+        assert audit.ok or self.books_are_broken, audit.problems
+        async with self.bot.database.read() as tx:
+            booked = {entry.cause: _credit_in(entry.postings) for entry in await ledger.newest(tx, 10_000)}
+        everything = await self.purchases()
+        self._every_payment_is_credited_once(booked, everything)
+        if not self.books_are_broken:
+            await self._the_balance_is_what_was_kept(booked)
+        self._every_purchase_is_told(everything)
+        self._nothing_can_still_be_paid(everything)
+        self._no_secret_in_the_logs()
+
+    def _every_payment_is_credited_once(self, booked: dict[str, Credits], everything: list[Purchase]) -> None:
+        by_id = {each.id: each for each in everything}
+        paid: dict[str, Json] = {}
+        for intent in self.stripe.succeeded_intents():
+            ours = intent["metadata"].get("purchase_id")
+            if ours is None:
+                continue  # somebody else's business with the same Stripe account
+            assert ours in by_id, f"a payment for a purchase that nobody knows: {intent['id']}"
+            assert ours not in paid, f"{ours} was paid twice"
+            paid[ours] = intent
+            entry = booked.get(f"purchase:{intent['id']}")
+            if by_id[ours].status is Status.QUARANTINED:
+                assert entry is None
+            else:
+                assert entry == Credits.bought_for(Usd(intent["amount_received"]))
+        causes = [cause for cause in booked if cause.startswith("purchase:")]
+        credited = [each for each in paid if by_id[each].status is not Status.QUARANTINED]
+        assert len(causes) == len(credited), "a credit without a payment"
+
+    async def _the_balance_is_what_was_kept(self, booked: dict[str, Credits]) -> None:
+        credited = {cause.partition(":")[2] for cause in booked if cause.startswith("purchase:")}
+        kept = sum(intent["amount_received"] for intent in self.stripe.succeeded_intents() if intent["id"] in credited)
+        state = self.stripe.state
+        kept -= sum(each["amount"] for each in state.refunds if each["status"] == "succeeded")
+        kept -= sum(each["amount"] for each in state.disputes if each["status"] not in ("won", "prevented"))
+        assert await self.balance() == str(Credits.bought_for(Usd(kept)))
+
+    def _every_purchase_is_told(self, everything: list[Purchase]) -> None:
+        for each in everything:
+            for place, cards, words in (
+                ("buyer", self.cards(each.buyer_id), FINAL_WORDS),
+                ("channel", self.cards_in(self.home), FINAL_IN_CHANNEL),
+            ):
+                key = f"purchase:{each.id}:{place}"
+                if key in self.lost_cards:
+                    continue
+                mine = [card for card in cards if (card.metadata or {})["event_payload"]["key"] == key]
+                assert len(mine) == 1 or (mine and self.seen_twice), f"{key} is told {len(mine)} times\n{self.told()}"
+                if each.status not in LIVE:
+                    assert any(word in mine[-1].text for word in words[each.status]), (each.status, mine[-1].text)
+
+    def _nothing_can_still_be_paid(self, everything: list[Purchase]) -> None:
+        over = {each.id for each in everything if each.status not in LIVE}
+        pages = [
+            each["id"] for each in self.pages() if each["status"] == "open" and each["client_reference_id"] in over
+        ]
+        assert not pages, f"purchases that are over can still be paid on {pages}"
+        loose = [
+            each["id"]
+            for each in self.stripe.state.intents
+            if each["metadata"].get("purchase_id") in over
+            and each["status"] not in ("succeeded", "canceled")
+            and not self._refused_late(each)
+            and not _nobody_can_confirm(each)
+        ]
+        assert not loose, f"purchases that are over can still be paid by {loose}"
+
+    def _refused_late(self, intent: Json) -> bool:
+        """A bank's late no: the page is complete, and nobody can confirm a page's intent but the page."""
+        return any(each["payment_intent"] == intent["id"] and each["status"] == "complete" for each in self.pages())
+
+    def _no_secret_in_the_logs(self) -> None:
+        secrets = (
+            self.slack.bot_token,
+            self.slack.app_token,
+            self.slack.signing_secret,
+            STRIPE_KEY,
+            WEBHOOK_SECRET,
+            "4242424242424242",
+        )
+        written = self.log.getvalue()
+        assert not [secret for secret in secrets if secret in written]
+        mistakes = [line for line in _of_interest(written) if "'exception'" in line]
+        assert self.mistakes_are_expected or not mistakes, "\n".join(mistakes)
+
+
+def _nobody_can_confirm(intent: Json) -> bool:
+    """An answer was lost and the intent with it: no card was ever named, and nobody knows its id."""
+    return intent["status"] == "requires_payment_method" and not intent["latest_charge"]
+
+
+class Gate:
+    """Where calls to Stripe or Slack are held up."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.opened = asyncio.Event()
+
+    async def __call__(self, seconds: float) -> None:
+        self.reached.set()
+        await self.opened.wait()
+
+
+_READ_FIRST = {"text": -2, "label": -2, "element": -1, "initial_value": -2}
+
+
+def says(shown: OpenView | Message) -> str:
+    """Every word in a form or a message, in order."""
+    return "\n".join(_words(shown.blocks))
+
+
+def _words(part: Any) -> Iterator[str]:
+    if isinstance(part, list):
+        for each in part:
+            yield from _words(each)
+    elif isinstance(part, dict):
+        for key, value in sorted(part.items(), key=lambda item: _READ_FIRST.get(item[0], 0)):
+            if key in ("text", "initial_value") and isinstance(value, str):
+                yield value
+            elif key not in ("initial_option",):
+                yield from _words(value)
+
+
+def buttons(shown: OpenView | Message) -> dict[str, Json]:
+    """The buttons of a form or a message, by the words on them."""
+    return {
+        element["text"]["text"]: element
+        for block in shown.blocks
+        if block["type"] == "actions"
+        for element in block["elements"]
+    }
+
+
+def _credit_in(postings: dict[str, Credits]) -> Credits:
+    """By how much the entry moved the account's balance."""
+    [credit] = [change for book, change in postings.items() if book.startswith("account:")]
+    return credit
+
+
+OpenStage = Callable[..., Awaitable[Stage]]
+"""Opens a stage with the options of ``Stage.open``; closed and checked when the test is over."""
+
+
+async def _prepare(database_url: str) -> None:
+    """On PostgreSQL somebody migrates before the bot starts; on SQLite the bot does it."""
+    if database_url.startswith("postgresql"):
+        database = Database(database_url)
+        await upgrade(database)
+        await database.dispose()
+
+
+@contextmanager
+def _written_to(stream: io.StringIO) -> Iterator[None]:
+    """Logs as the bot writes them, at their most talkative, beside those that pytest keeps."""
+    root = logging.getLogger()
+    kept, level = root.handlers, root.level
+    root.handlers = []
+    logs.configure("INFO", stream)
+    logging.captureWarnings(False)
+    ours = root.handlers
+    root.handlers = [*kept, *ours]
+    try:
+        yield
+    finally:
+        root.handlers = [each for each in root.handlers if each not in ours]
+        root.setLevel(level)
+
+
+def _of_interest(log: str) -> list[str]:
+    lines = (json.loads(line) for line in log.splitlines())
+    return [
+        str({key: value for key, value in line.items() if key not in ("time",)})
+        for line in lines
+        if line["logger"].startswith("bot.") or line["level"] != "INFO"
+    ]
+
+
+async def tamper(bot: Bot, *statements: str) -> None:
+    """Change the books behind the bot's back."""
+
+    async def write(tx: Any) -> None:
+        for statement in statements:
+            await tx.execute(text(statement))
+
+    await bot.database.write(write)

@@ -1,0 +1,439 @@
+"""The command line as somebody in a terminal, or a program, meets it."""
+
+import asyncio
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from bot.cli import main
+from bot.db.engine import Database
+from bot.db.migrate import newest
+from bot.ledger import store as ledger
+from bot.ledger.model import Book, transfer
+from bot.money import Credits
+from bot.settings import Settings
+from bot.slack.manifest import manifest
+
+SECRET = "geheim-4711"
+NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)
+ACME = [*("--name", "Acme Labs", "--plan", "essential"), *("--team", "T1", "--owner", "U2", "--owner", "U1")]
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """The commands set up logging for their whole process, which here is everybody's."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers = []
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+
+
+@pytest.fixture
+def run() -> Run:
+    """Runs a command; it must end with an exit code, never with a traceback."""
+
+    def run(*words: str, code: int = 0) -> Result:
+        result = CliRunner().invoke(main, words)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        assert result.exit_code == code, result.output
+        return result
+
+    return run
+
+
+@pytest.fixture
+def on_both(database_url: str, monkeypatch: pytest.MonkeyPatch, run: Run) -> Run:
+    """On an SQLite file and on PostgreSQL, both migrated."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    run("migrate")
+    return run
+
+
+def _commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from _commands(command, (*path, name))
+        else:
+            yield (*path, name)
+
+
+# ── help ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("path", list(_commands(main)), ids=" ".join)
+def test_every_command_explains_itself(path: tuple[str, ...], run: Run) -> None:
+    for asked in ("--help", "-h"):
+        shown = run(*path, asked).stdout
+        assert shown.startswith("Usage: main" if not path else f"Usage: main {' '.join(path)}")
+        [about, *_] = shown.split("\n\n")[1].strip().splitlines()
+        assert about[0].isupper()
+
+
+def test_the_commands_are_those_of_the_design(run: Run) -> None:
+    assert {
+        "run",
+        "sandbox",
+        "doctor",
+        "migrate",
+        "accounts",
+        "ledger",
+        "reconcile",
+        "manifest",
+    } <= main.commands.keys()
+    assert "version 0." in run("--version").stdout
+
+
+@pytest.mark.parametrize("path", list(_commands(main)), ids=" ".join)
+def test_whatever_a_program_may_read_has_json(path: tuple[str, ...]) -> None:
+    command: click.Command = main
+    for name in path:
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
+    silent = {(), ("accounts",), ("ledger",), ("run",), ("sandbox",), ("migrate",), ("manifest",)}
+    assert (path in silent) != any("--json" in option.opts for option in command.params)
+
+
+# ── accounts ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_account_is_added_shown_and_listed(on_both: Run) -> None:
+    on_both("accounts", "add", "acme", *ACME, "--channel", "C1", "--customer", "cus_1", "--enterprise", "E1")
+    facts = json.loads(on_both("accounts", "show", "acme", "--json").stdout)
+    assert facts == {
+        "id": "acme",
+        "name": "Acme Labs",
+        "plan": "essential",
+        "enterprise": "E1",
+        "team": "T1",
+        "owners": ["U1", "U2"],
+        "channel": "C1",
+        "language": "en",
+        "customer": "cus_1",
+        "balance": "0.00",
+        "balance_nano": 0,
+    }
+    assert json.loads(on_both("accounts", "list", "--json").stdout) == [facts]
+
+
+def test_the_balance_is_a_decimal_string_and_an_integer(on_both: Run, database_url: str) -> None:
+    on_both("accounts", "add", "acme", *ACME)
+    _book(database_url, 12_345_678_901)
+    facts = json.loads(on_both("accounts", "show", "acme", "--json").stdout)
+    assert (facts["balance"], facts["balance_nano"]) == ("12.345678901", 12_345_678_901)
+
+
+def test_adding_prints_the_account(run: Run) -> None:
+    assert json.loads(run("accounts", "add", "acme", *ACME, "--json").stdout)["owners"] == ["U1", "U2"]
+    shown = run("accounts", "show", "acme").stdout
+    assert "Acme Labs" in shown
+    assert "U1, U2" in shown
+    assert re.search(r"channel\s+–", shown)
+
+
+def test_editing_changes_what_is_named_and_nothing_else(run: Run) -> None:
+    before = json.loads(run("accounts", "add", "acme", *ACME, "--channel", "C1", "--json").stdout)
+    after = json.loads(run("accounts", "edit", "acme", "--plan", "free_trial", "--json").stdout)
+    assert after == {**before, "plan": "free_trial"}
+
+    after = json.loads(run("accounts", "edit", "acme", "--owner", "U9", "--channel", "", "--json").stdout)
+    assert after == {**before, "plan": "free_trial", "owners": ["U9"], "channel": None}
+    assert json.loads(run("accounts", "show", "acme", "--json").stdout) == after
+
+    after = json.loads(run("accounts", "edit", "acme", "--enterprise", "E1", "--team", "T2", "--json").stdout)
+    assert (after["enterprise"], after["team"]) == ("E1", "T2")
+    after = json.loads(run("accounts", "edit", "acme", "--enterprise", "", "--json").stdout)
+    assert (after["enterprise"], after["team"]) == ("", "T2")
+
+
+def test_editing_keeps_the_balance(on_both: Run, database_url: str) -> None:
+    on_both("accounts", "add", "acme", *ACME)
+    _book(database_url, 5)
+    assert json.loads(on_both("accounts", "edit", "acme", "--name", "Acme", "--json").stdout)["balance_nano"] == 5
+
+
+def test_an_id_or_a_workspace_is_taken_once(on_both: Run) -> None:
+    on_both("accounts", "add", "acme", *ACME)
+    on_both("accounts", "add", "other", *ACME[:4], "--team", "T2", "--owner", "U1")
+    _one_line(on_both("accounts", "add", "acme", *ACME[:4], "--team", "T3", "--owner", "U1", code=1), "acme")
+    _one_line(on_both("accounts", "add", "third", *ACME, code=1), "T1")
+    _one_line(on_both("accounts", "edit", "other", "--team", "T1", code=1), "T1")
+    assert len(json.loads(on_both("accounts", "list", "--json").stdout)) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["accounts", "add", "x"], "--name, --plan, --team, --owner"),
+        (["accounts", "add", "x", *ACME[:4], "--team", "T1"], "--owner"),
+        (["accounts", "add", "x", "--plan", "platinum"], "platinum"),
+        (["accounts", "add", "x", *ACME[:4], "--team", "C1", "--owner", "U1"], "--team"),
+        (["accounts", "add", "x", *ACME[:4], "--team", "T1", "--owner", "anna"], "--owner"),
+        (["accounts", "add", "x", *ACME, "--channel", "#general"], "--channel"),
+        (["accounts", "add", "x", *ACME, "--customer", "pm_1"], "--customer"),
+        (["accounts", "add", "x", *ACME, "--enterprise", "T9"], "--enterprise"),
+        (["accounts", "show"], "ID"),
+        (["ledger", "statement", "acme", "--since", "yesterday"], "--since"),
+        (["nonsense"], "nonsense"),
+        (["run", "--nonsense"], "--nonsense"),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else None,
+)
+def test_a_misused_command_is_told_and_ends_with_2(words: list[str], named: str, run: Run) -> None:
+    assert named in run(*words, code=2).stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("words", [("accounts", "show"), ("accounts", "edit"), ("ledger", "statement")], ids=" ".join)
+def test_an_account_that_is_not_there_is_told_in_a_line(words: tuple[str, ...], run: Run) -> None:
+    _one_line(run(*words, "nobody", code=1), "nobody")
+
+
+# ── the books ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_books_are_proven(on_both: Run, database_url: str) -> None:
+    on_both("accounts", "add", "acme", *ACME)
+    _book(database_url, 5 * 10**9, 7 * 10**9)
+    assert json.loads(on_both("ledger", "verify", "--json").stdout) == {
+        "ok": True,
+        "entries": 2,
+        "accounts": 1,
+        "credits": "12.00",
+        "problems": [],
+    }
+    assert "The books are right." in on_both("ledger", "verify").stdout
+
+
+def test_wrong_books_are_told_and_end_with_1(on_both: Run, database_url: str) -> None:
+    _book(database_url, 5)
+    _sql(database_url, "UPDATE ledger_balances SET nano = 6")
+    told = json.loads(on_both("ledger", "verify", "--json", code=1).stdout)
+    assert told["ok"] is False
+    [problem] = told["problems"]
+    assert problem == "account acme has a balance of 0.000000006 but postings of 0.000000005"
+    assert "WRONG" in on_both("ledger", "verify", code=1).stdout
+
+
+def test_a_statement_adds_up(on_both: Run, database_url: str) -> None:
+    on_both("accounts", "add", "acme", *ACME)
+    _book(database_url, 10**9, 2 * 10**9, 4 * 10**9)  # a day apart
+    told = json.loads(
+        on_both("ledger", "statement", "acme", "--since", "2026-11-04", "--until", "2026-11-05", "--json").stdout
+    )
+    assert (told["account"], told["opening"], told["closing"]) == ("acme", "1.00", "3.00")
+    [movement] = told["movements"]
+    assert movement == {
+        "seq": 2,
+        "booked_at": "2026-11-04T12:00:00+00:00",
+        "happened_at": "2026-11-03T12:00:00+00:00",
+        "cause": "purchase:pi_1",
+        "change": "2.00",
+        "balance": "3.00",
+        "facts": {"buyer": "U1"},
+    }
+    lines = on_both("ledger", "statement", "acme").stdout.splitlines()
+    assert [line.split()[-1] for line in lines] == ["0.00", "1.00", "3.00", "7.00", "7.00"]
+    assert len({len(line) for line in lines}) == 1, "the figures stand under each other"
+
+
+# ── setting up ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_migrating_twice_is_as_good_as_once(database_url: str, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    first, second = run("migrate"), run("migrate")
+    assert first.stdout == second.stdout == f"The database is at {newest()}.\n"
+
+
+def test_on_postgres_nothing_is_migrated_behind_the_back(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    if database_url.startswith("sqlite"):
+        run("accounts", "list")  # migrates by itself: there is nobody else it could disturb
+        return
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    for words in (("accounts", "list"), ("ledger", "verify"), ("accounts", "show", "acme")):
+        _one_line(run(*words, code=1), "credits-bot migrate")
+
+
+def test_the_manifest_is_printed_for_both_ways_in(run: Run) -> None:
+    assert run("manifest").stdout == manifest()
+    over_http = yaml.safe_load(run("manifest", "--url", "https://bot.example").stdout)
+    assert over_http["settings"]["interactivity"]["request_url"] == "https://bot.example/slack/events"
+    _one_line(run("manifest", "--url", "http://bot.example", code=1), "https://")
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({}, "SLACK_BOT_TOKEN"),
+        ({"SLACK_BOT_TOKEN": "xoxb-1"}, "STRIPE_API_KEY"),
+        ({"SLACK_BOT_TOKEN": " ", "STRIPE_API_KEY": "sk_test_1"}, "SLACK_BOT_TOKEN"),
+        ({"SLACK_BOT_TOKEN": "xoxb-1", "STRIPE_API_KEY": "sk_test_1"}, "SLACK_APP_TOKEN"),
+        ({"SLACK_BOT_TOKEN": "xoxb-1", "STRIPE_API_KEY": "sk_test_1"}, "SLACK_SIGNING_SECRET"),
+        ({"SLACK_BOT_TOKEN": "xoxb-1", "STRIPE_API_KEY": "sk_test_1", "SLACK_SIGNING_SECRET": ","}, "SLACK_APP_TOKEN"),
+    ],
+)
+def test_the_bot_says_which_setting_is_missing(
+    given: dict[str, str], named: str, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    _one_line(run("run", code=1), named)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"DATABASE_URL": f"mysql://bot:{SECRET}@db/credits"},
+        {"DATABASE_URL": f"postgresql://bot:{SECRET}@db:{SECRET}/credits"},
+        {"PORT": SECRET},
+        {"LOG_LEVEL": SECRET},
+    ],
+    ids=lambda given: next(iter(given)),
+)
+@pytest.mark.parametrize("words", [("run",), ("accounts", "list"), ("migrate",), ("doctor",)], ids=" ".join)
+def test_a_setting_that_cannot_be_used_is_named_and_not_shown(
+    given: dict[str, str], words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    told = run(*words, code=1)
+    assert next(iter(given)) in told.output
+    assert SECRET not in told.output
+
+
+@pytest.mark.parametrize(
+    "words", [("accounts", "list"), ("migrate",), ("ledger", "verify"), ("accounts", "add", "x", *ACME)], ids=" ".join
+)
+@pytest.mark.parametrize(
+    "url",
+    [f"postgresql://bot:{SECRET}@127.0.0.1:9/credits", "sqlite:///taken/credits.db", "sqlite:///rubbish.db"],
+    ids=["nobody there", "no folder", "no database"],
+)
+def test_a_database_that_does_not_answer_is_told_in_a_line(
+    url: str, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    Path("taken").touch()
+    Path("rubbish.db").write_bytes(b"no database " * 1000)
+    monkeypatch.setenv("DATABASE_URL", url)
+    _one_line(run(*words, code=1), "database")
+
+
+@pytest.mark.parametrize("url", [f"postgresql://bot:{SECRET}@127.0.0.1:9/credits", "sqlite:///rubbish.db"])
+def test_the_doctor_takes_it_for_what_it_is(url: str, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    Path("rubbish.db").write_bytes(b"no database " * 1000)
+    monkeypatch.setenv("DATABASE_URL", url)
+    told = json.loads(run("doctor", "--json", code=1).stdout)
+    assert SECRET not in str(told)
+    assert "has a bug" not in str(told)
+    assert "check DATABASE_URL" in str(told)
+
+
+# ── a real process ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_program_runs_as_a_module_and_tells_mistakes_on_stderr() -> None:
+    run = subprocess.run([sys.executable, "-m", "bot", "run"], capture_output=True, text=True, env=_bare(), check=False)
+    assert run.returncode == 1
+    assert run.stdout == ""
+    assert run.stderr.startswith("Error: set SLACK_BOT_TOKEN")
+    assert len(run.stderr.splitlines()) == 1
+
+
+def test_the_bot_starts_without_slack_and_ends_when_asked() -> None:
+    """A Slack that does not answer must not keep it from starting; it ends in order, with 0."""
+    nobody = {
+        "SLACK_BOT_TOKEN": f"xoxb-{SECRET}",
+        "SLACK_APP_TOKEN": f"xapp-{SECRET}",
+        "SLACK_API_URL": "http://127.0.0.1:9/api/",
+        "STRIPE_API_KEY": f"sk_test_{SECRET}",
+        "STRIPE_API_URL": "http://127.0.0.1:9",
+        "PORT": "0",
+    }
+    bot = subprocess.Popen(
+        [sys.executable, "-m", "bot", "run"], stderr=subprocess.PIPE, text=True, env={**_bare(), **nobody}
+    )
+    assert bot.stderr is not None
+    said = []
+    for line in bot.stderr:
+        said.append(line)
+        if '"at work"' in line:
+            break
+    else:
+        pytest.fail("".join(said))
+    second = subprocess.run(
+        [sys.executable, "-m", "bot", "run"], capture_output=True, text=True, env={**_bare(), **nobody}, check=False
+    )
+    bot.send_signal(signal.SIGTERM)
+    rest = bot.communicate(timeout=20)[1]
+    assert bot.returncode == 0
+    assert "Traceback" not in rest
+    assert SECRET not in "".join(said) + rest + second.stderr
+    assert second.returncode == 1
+    assert second.stderr.splitlines()[-1].startswith("Error: another bot is already at work on ")
+
+
+def _bare() -> dict[str, str]:
+    """The environment without any setting of ours."""
+    names = {name.upper() for name in Settings.model_fields}
+    return {name: value for name, value in os.environ.items() if name not in names}
+
+
+def _one_line(result: Result, named: str) -> None:
+    """A mistake is one line on stderr that names what it is about, and nothing on stdout."""
+    [line] = result.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert named in line
+    assert SECRET not in line
+    assert result.stdout == ""
+
+
+def _in_database(url: str, work: Callable[[Database], Any]) -> None:
+    async def main() -> None:
+        database = Database(url)
+        await work(database)
+        await database.dispose()
+
+    asyncio.run(main())
+
+
+def _book(url: str, *nanos: int) -> None:
+    """Purchases of the account acme, a day apart."""
+
+    async def work(database: Database) -> None:
+        for n, nano in enumerate(nanos):
+            entry = transfer(f"purchase:pi_{n}", "acme", Credits(nano), Book.SALES, NOON, buyer="U1")
+            at = NOON + timedelta(days=n)
+            await database.write(lambda tx, entry=entry, at=at: ledger.post(tx, entry, at))  # type: ignore[misc]
+
+    _in_database(url, work)
+
+
+def _sql(url: str, statement: str) -> None:
+    _in_database(url, lambda database: database.write(lambda tx: tx.exec_driver_sql(statement)))

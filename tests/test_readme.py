@@ -1,0 +1,99 @@
+"""The README tells the truth: its settings, commands, addresses, links and clicks are those of the program."""
+
+import re
+import shlex
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from bot.app import Bot
+from bot.cli import main
+from bot.sandbox.world import World
+from bot.settings import Settings
+from bot.slack import names
+from bot.slack.manifest import manifest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+IN_WORDS = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", README, flags=re.DOTALL | re.MULTILINE))
+LINES = [line for block in BLOCKS for line in block.splitlines()]
+COMMANDS = [
+    step for line in [*LINES, *IN_WORDS] for step in line.split("&&") if step.strip().startswith("credits-bot ")
+]
+ADDRESSES = [word.split() for word in IN_WORDS if re.match(r"(GET|POST|DELETE) /", word)]
+RUN_BY_CI = ("credits-bot sandbox", "pytest")
+
+
+def settings_told() -> dict[str, str]:
+    """Each setting of the table with its default; some share a row."""
+    told: dict[str, str] = {}
+    for row in re.findall(r"^\| (`[A-Z].*) \|$", README, re.MULTILINE):
+        settings, defaults, _ = (re.findall(r"`([^`]+)`", cell) for cell in row.split(" |", 2))
+        told |= dict(zip(settings, defaults or [""] * len(settings), strict=True))
+    return told
+
+
+def test_the_table_of_settings_is_what_can_be_set_with_the_defaults_it_has() -> None:
+    fields = Settings.model_fields.items()
+
+    assert settings_told() == {name.upper(): str(field.default or "") for name, field in fields}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_one_that_the_program_takes(command: str) -> None:
+    asked = CliRunner().invoke(main, [*shlex.split(command, comments=True)[1:], "--help"])
+
+    assert asked.exit_code == 0, asked.output
+
+
+def test_every_kind_of_command_is_told_of() -> None:
+    assert len(COMMANDS) >= 8
+
+
+async def test_every_address_is_answered_by_the_running_bot() -> None:
+    assert len(ADDRESSES) == 5
+    async with World.open() as world:
+        world.slack.install(yaml.safe_load(manifest()))
+        settings = world.settings(slack_signing_secret="signs")
+        async with Bot.open(settings) as bot, httpx.AsyncClient(base_url=bot.server.url) as http:
+            for method, path in ADDRESSES:
+                assert (await http.request(method, path)).status_code not in (404, 405), path
+            assert (await http.get("/nothing")).status_code == 404
+
+
+def test_every_link_into_the_project_leads_somewhere() -> None:
+    links = re.findall(r"\]\((?!https://)([^)]+)\)", README)
+
+    assert {"manifest.yaml", "tests/browser/sandbox.png"} <= set(links)
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_the_first_two_commands_are_those_that_ci_runs_on_a_fresh_machine() -> None:
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    told = [line.partition("#")[0].strip() for line in BLOCKS[0].splitlines()]
+    extras = re.findall(r"^fresh \w+ (\w+)$", ci, re.MULTILINE)
+
+    assert told == [f"pip install -e '.[{extra}]' && {run}" for extra, run in zip(extras, RUN_BY_CI, strict=True)]
+    assert 'install --quiet --disable-pip-version-check -e ".[$2]"' in ci
+    assert '/bin/credits-bot" sandbox --headless' in ci
+    assert "\npytest\n" in ci
+
+
+def test_the_eight_clicks_are_numbered_and_paste_the_manifest_that_the_program_prints() -> None:
+    clicks = re.findall(r"^(\d)\. (.*(?:\n   .*)*)", README, re.MULTILINE)
+
+    assert [int(number) for number, _ in clicks] == list(range(1, 9))
+    assert "[manifest.yaml](manifest.yaml)" in clicks[2][1]
+    assert (ROOT / "manifest.yaml").read_text(encoding="utf-8") == manifest()
+
+
+def test_the_slash_command_is_called_by_its_name() -> None:
+    told = {word.split()[0] for word in IN_WORDS if word.startswith("/")}
+
+    assert names.BUY_COMMAND in told
+    assert told <= {names.BUY_COMMAND, *(path for _, path in ADDRESSES)}

@@ -1,0 +1,148 @@
+"""The settings: plain names are understood, mistakes are named, and no value of a mistake is ever repeated."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from bot.settings import Settings, SettingsError
+
+SECRET = "geheim-4711"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_defaults_are_those_of_a_first_try() -> None:
+    settings = Settings.read()
+    assert settings.database_url == "sqlite+aiosqlite:///credits.db"
+    assert (settings.host, settings.port) == ("127.0.0.1", 8080)
+    assert settings.slack_api_url == "https://slack.com/api/"
+    assert settings.stripe_api_url == "https://api.stripe.com"
+    assert settings.support_email == "support@skydeck.ai"
+    assert settings.public_url is None
+
+
+@pytest.mark.parametrize(
+    ("written", "understood"),
+    [
+        ("sqlite:///credits.db", "sqlite+aiosqlite:///credits.db"),
+        ("sqlite:////srv/credits.db", "sqlite+aiosqlite:////srv/credits.db"),
+        ("postgres://bot:pw@db/credits", "postgresql+psycopg://bot:pw@db/credits"),
+        ("postgresql://bot@db:5433/credits", "postgresql+psycopg://bot@db:5433/credits"),
+        ("postgresql+psycopg://bot@db/credits", "postgresql+psycopg://bot@db/credits"),
+        ("postgresql:///credits?host=/run/postgresql", "postgresql+psycopg:///credits?host=/run/postgresql"),
+    ],
+)
+def test_the_database_is_named_as_people_name_it(
+    written: str, understood: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", written)
+    assert Settings.read().database_url == understood
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", f"mysql://bot:{SECRET}@db/credits"),
+        ("DATABASE_URL", f"/srv/{SECRET}.db"),
+        ("DATABASE_URL", f"postgresql://bot:{SECRET}@db:{SECRET}/credits"),
+        ("DATABASE_URL", "sqlite://"),
+        ("DATABASE_URL", "sqlite:///"),
+        ("DATABASE_URL", "sqlite:///:memory:"),
+        ("PORT", SECRET),
+        ("PORT", "65536"),
+        ("PORT", "-1"),
+        ("LOG_LEVEL", SECRET),
+        ("PUBLIC_URL", f"ftp://{SECRET}"),
+        ("PUBLIC_URL", SECRET),
+        ("STRIPE_API_URL", SECRET),
+        ("SLACK_API_URL", SECRET),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named_and_not_repeated(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STRIPE_API_KEY", f"sk_live_{SECRET}")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as told:
+        Settings.read()
+    [line] = str(told.value).splitlines()
+    assert line.startswith(f"{name}: ")
+    assert SECRET not in line
+    assert told.value.__suppress_context__, "the traceback would show the values"
+
+
+def test_even_the_error_underneath_does_not_print_a_value() -> None:
+    with pytest.raises(ValidationError) as told:
+        Settings(port=SECRET, slack_bot_token=[SECRET])  # type: ignore[arg-type]
+    assert SECRET not in str(told.value)
+
+
+def test_every_mistake_has_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "a")
+    monkeypatch.setenv("DATABASE_URL", "b")
+    with pytest.raises(SettingsError) as told:
+        Settings.read()
+    assert [line.partition(":")[0] for line in str(told.value).splitlines()] == ["DATABASE_URL", "PORT"]
+
+
+def test_a_file_env_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("PORT=1234\nHOST=0.0.0.0\nSOMETHING_ELSE=1\n")
+    monkeypatch.setenv("HOST", "127.0.0.2")
+    settings = Settings.read()
+    assert (settings.host, settings.port) == ("127.0.0.2", 1234)
+
+
+@pytest.mark.parametrize("content", [b"STRIPE_API_KEY=\xff\xfe geheim-4711\n", b"\xff\xfeP\x00O\x00R\x00T\x00"])
+def test_a_file_env_that_is_no_text_is_named(content: bytes) -> None:
+    Path(".env").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"\.env") as told:
+        Settings.read()
+    assert SECRET not in str(told.value)
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "")
+    monkeypatch.setenv("SLACK_SIGNING_SECRET", "")
+    settings = Settings.read()
+    assert settings.port == 8080
+    assert settings.slack_signing_secret is None
+
+
+def test_addresses_end_as_the_libraries_expect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLACK_API_URL", "http://127.0.0.1:1/api")
+    monkeypatch.setenv("STRIPE_API_URL", "http://127.0.0.1:2/")
+    monkeypatch.setenv("PUBLIC_URL", "https://bot.example/credits/")
+    settings = Settings.read()
+    assert settings.slack_api_url == "http://127.0.0.1:1/api/"
+    assert settings.stripe_api_url == "http://127.0.0.1:2"
+    assert settings.public_url == "https://bot.example/credits"
+
+
+def test_the_log_level_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "debug")
+    assert Settings.read().log_level == "DEBUG"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET"),
+        *("STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "SMTP_URL"),
+    ],
+)
+def test_a_secret_does_not_print(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, SECRET)
+    settings = Settings.read()
+    assert SECRET not in f"{settings!r} {settings} {settings.model_dump()}"
+    assert getattr(settings, name.lower()).get_secret_value() == SECRET
+
+
+def test_nobody_changes_the_settings_of_a_running_bot() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings.read().port = 1
