@@ -26,6 +26,7 @@ from bot.ledger.service import verify
 from bot.money import Credits
 from bot.settings import Settings, SettingsError
 from bot.slack.manifest import manifest as slack_manifest
+from bot.text import languages
 from bot.web.server import CannotListen
 
 P = ParamSpec("P")
@@ -158,7 +159,7 @@ def _account_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--owner", "owners", multiple=True, help="A Slack user who may buy: U… May be repeated."),
             click.option("--channel", help="The channel that hears of purchases: C…"),
             click.option("--customer", help="The customer at Stripe: cus_…"),
-            click.option("--language", help="Of what is written into the channel: en, da."),
+            click.option("--language", type=click.Choice(languages()), help="Of what is written into the channel."),
         ]
     ):
         command = option(command)

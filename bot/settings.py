@@ -1,6 +1,7 @@
 """The settings, from the environment or a file ``.env``. The only reader of either."""
 
 import logging
+from importlib.util import find_spec
 from typing import Self
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -71,6 +72,8 @@ class Settings(BaseSettings):
             raise ValueError("expected sqlite:///FILE or postgresql://USER@HOST/NAME")
         if scheme.startswith("sqlite") and (not rest.startswith("/") or rest.strip("/") in ("", ":memory:")):
             raise ValueError("expected a file, such as sqlite:///credits.db; memory would forget the money")
+        if scheme.startswith("postgres") and find_spec("psycopg") is None:
+            raise ValueError("PostgreSQL needs one more package: pip install -e '.[postgres]'")
         try:
             make_url(f"{drivers[scheme]}://{rest}")
         except (ArgumentError, ValueError):  # what they say repeats the value

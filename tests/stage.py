@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import yaml
 from sqlalchemy import text
@@ -36,7 +36,6 @@ from bot.sandbox.world import ACCOUNT, OWNER, STRIPE_KEY, WEBHOOK_SECRET, World
 from bot.slack import names
 from bot.slack.manifest import manifest
 
-T = TypeVar("T")
 Json = dict[str, Any]
 
 SELLING = "POST /v1/payment_intents"
@@ -161,19 +160,18 @@ class Stage:
         """Move everybody's clock; whatever became due happens."""
         await run.wind(self.world, self.bot, timedelta(seconds=seconds, **units))
 
-    async def until(self, truth: Callable[[], T | Awaitable[T]], *, timeout: float = 8.0) -> T:
+    async def until(self, truth: Callable[[], Any], *, timeout: float = 8.0) -> Any:
         """Wait, without winding, for the first true answer."""
         async with asyncio.timeout(timeout):
             while True:
                 answer = truth()
-                found: Any = await answer if isinstance(answer, Awaitable) else answer
-                if found:
-                    return found  # type: ignore[no-any-return]
+                if found := await answer if isinstance(answer, Awaitable) else answer:
+                    return found
                 await asyncio.sleep(0.02)
 
     async def eventually(
-        self, truth: Callable[[], T | Awaitable[T]], *, within: float, step: float = 20, patience: float = 0.15
-    ) -> T:
+        self, truth: Callable[[], Any], *, within: float, step: float = 20, patience: float = 0.15
+    ) -> Any:
         """Wind the clock in steps of so many seconds until it is true, for at most ``within`` of them."""
         wound = 0.0
         while True:
@@ -310,7 +308,7 @@ class Stage:
 
     def calls(self, method: str, path: str = "") -> list[str]:
         """The requests that Stripe answered, as text, of those that begin like this."""
-        wanted = f"{method} {path}"
+        wanted = f"{method} {path}".rstrip()
         return [called for each in self.stripe.calls if (called := f"{each.method} {each.path}").startswith(wanted)]
 
     async def balance(self, account_id: str = ACCOUNT) -> str:
@@ -379,6 +377,7 @@ class Stage:
         assert audit.ok or self.books_are_broken, audit.problems
         async with self.bot.database.read() as tx:
             booked = {entry.cause: _credit_in(entry.postings) for entry in await ledger.newest(tx, 10_000)}
+        assert all(credit.nano for credit in booked.values()), "an entry that moves nothing"
         everything = await self.purchases()
         self._every_payment_is_credited_once(booked, everything)
         if not self.books_are_broken:

@@ -116,8 +116,7 @@ async def test_a_request_over_http_that_is_sent_again_buys_nothing_more(open_sma
     for _ in range(5):
         assert (await stage.slack.replay(submit)).response_action == "update"
 
-    await stage.wind(20)
-    assert stage.charges() == [2500]
+    assert len(await stage.purchases()) == 1
 
 
 async def test_a_forged_request_over_http_is_turned_away(open_small_stage: OpenStage) -> None:

@@ -148,6 +148,11 @@ def verdict(purchase: Purchase, outcome: Outcome) -> Verdict | None:
     return None
 
 
+def is_refusal(reason: str) -> bool:
+    """Whether a purchase's reason is a rule of ours, and not a bank's decline code."""
+    return reason.startswith("refusal.")
+
+
 def after_reversals(reversals: Sequence[Reversal]) -> tuple[Status, Usd]:
     """The status of a credited purchase, and how much of it is gone."""
     gone = Usd(sum(each.amount.cents for each in reversals))

@@ -22,7 +22,7 @@ from slack_sdk.models.views import View
 from bot.accounts.model import Account
 from bot.money import Credits, Usd
 from bot.payments.gateway import Card
-from bot.purchases.model import CREDITED, LIVE, PayWith, Purchase, Status
+from bot.purchases.model import CREDITED, LIVE, PayWith, Purchase, Status, is_refusal
 from bot.slack import mrkdwn, names
 from bot.text import Texts
 
@@ -217,7 +217,7 @@ def _sentence(texts: Texts, purchase: Purchase, account: Account | None) -> str:
         balance=purchase.balance or Credits.ZERO,
         reversed=purchase.reversed,
     )
-    if purchase.status is Status.CHECKOUT and purchase.reason:
+    if purchase.status is Status.CHECKOUT and purchase.reason and not is_refusal(purchase.reason):
         return f"{_decline(texts, purchase)} {said}"
     if purchase.status is Status.DECLINED:
         why = said if purchase.session_id else _decline(texts, purchase)  # on the page it was another card than ours
@@ -247,7 +247,7 @@ def _decline(texts: Texts, purchase: Purchase) -> str:
 
 def _why_cancelled(texts: Texts, purchase: Purchase, account: Account | None) -> str:
     reason = purchase.reason or ""
-    if purchase.cancelled_by or not reason.startswith("refusal.") or account is None:
+    if purchase.cancelled_by or not is_refusal(reason) or account is None:
         return ""
     facts = {"account": mrkdwn.escape(account.name), "owners": mrkdwn.mentions(sorted(account.owners))}
     return texts(reason, **facts)

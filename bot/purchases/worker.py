@@ -32,7 +32,7 @@ from bot.payments.gateway import (
     Unconfirmed,
 )
 from bot.purchases import store
-from bot.purchases.model import CHARGE_WITHIN, LIVE, PayWith, Purchase, Status, next_look
+from bot.purchases.model import CHARGE_WITHIN, LIVE, PayWith, Purchase, Status, is_refusal, next_look
 from bot.purchases.service import Purchases
 from bot.text import texts_for
 
@@ -161,7 +161,7 @@ class PurchaseWorker:
             case NeedsBuyer():
                 purchase = await self._write(purchase, reason="authentication_required")
                 outcome = await self._gateway.cancel(intent_id)
-        if isinstance(outcome, Cancelled) and purchase.reason and not _is_refusal(purchase.reason):
+        if isinstance(outcome, Cancelled) and purchase.reason and not is_refusal(purchase.reason):
             account, refusal = await self._permission(purchase)
             return await (self._give_up(purchase, refusal) if refusal else self._open_page(purchase, account))
         await self._purchases.settle(purchase, outcome)
@@ -273,7 +273,3 @@ class PurchaseWorker:
         written = await self._database.write(write)
         self._purchases.nudge()
         return written
-
-
-def _is_refusal(reason: str) -> bool:
-    return reason.startswith("refusal.")

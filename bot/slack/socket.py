@@ -22,7 +22,7 @@ class _Line:
 
     def __init__(self, app: AsyncApp, app_token: str, clock: Clock) -> None:
         self._clock = clock
-        self.client = AsyncSocketModeHandler(app, app_token).client
+        self.client = AsyncSocketModeHandler(app, app_token, ping_interval=_PATIENCE).client
         # slack_sdk would try a dead address for ever: the watchdog connects
         self.client.default_auto_reconnect_enabled = self.client.auto_reconnect_enabled = False
         self._failures = 0

@@ -100,12 +100,12 @@ async def test_it_comes_back_after_a_slack_that_gives_no_address(line: Line, kin
     assert await line.works()
 
 
-async def test_it_comes_back_after_an_address_that_is_dead(line: Line) -> None:
-    """slack_sdk would try the dead one for ever."""
+async def test_it_comes_back_when_slack_itself_sent_it_to_a_dead_address(line: Line) -> None:
+    """slack_sdk, left alone, would try that one for ever."""
     await line.connected()
     dead = {"ok": True, "url": "ws://127.0.0.1:9/link/dead"}
     line.faults.arm(OPEN, Kind.STATUS, times=2, code=200, body=dead)
-    await line.slack.cut_sockets()
+    await line.slack.refresh_sockets()
     await line.failed(2)
     await line.connected()
     assert await line.works()

@@ -1,0 +1,141 @@
+"""Money that goes back: refunds and disputes follow Stripe's state to the cent, in whatever order they are heard of."""
+
+from collections.abc import Callable
+
+import pytest
+
+from ..stage import OpenStage, Stage, buttons
+
+
+def intent_of(stage: Stage) -> str:
+    return str(stage.stripe.succeeded_intents()[-1]["id"])
+
+
+async def test_a_partial_refund_takes_its_part_off_the_balance(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    await stage.bought("25")
+    stage.stripe.refund(intent_of(stage), 999)
+
+    card = await stage.said("Your purchase of $25.00: $9.99 was refunded and taken off the balance.")
+    assert list(buttons(card)) == ["Receipt"]
+    assert await stage.balance() == "15.01"
+    stage.stripe.refund(intent_of(stage), 1)
+    await stage.said("$10.00 was refunded")
+    assert await stage.balance() == "15.00"
+
+
+async def test_a_full_refund_takes_all_of_it(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    await stage.bought("25")
+    stage.stripe.refund(intent_of(stage))
+
+    await stage.said("$25.00 was refunded")
+    assert await stage.balance() == "0.00"
+    assert await stage.statuses() == ["refunded"]
+
+
+async def test_a_refund_is_heard_of_without_webhooks(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage(webhooks=None)
+    await stage.bought("25")
+    await stage.wind(days=10)
+    stage.stripe.refund(intent_of(stage), 500)
+
+    await stage.became("refunded", within=60, step=15)
+    assert await stage.balance() == "20.00"
+
+
+async def test_a_refund_that_comes_back_is_returned(stage: Stage) -> None:
+    await stage.bought("25")
+    refund = stage.stripe.refund(intent_of(stage), 500)
+    await stage.became("refunded")
+
+    stage.stripe.fail_refund(refund["id"])
+
+    await stage.became("settled")
+    assert await stage.balance() == "25.00"
+    await stage.said("Paid and credited")
+
+
+async def test_a_dispute_holds_the_credit_and_a_won_one_returns_it(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    await stage.bought("25")
+    dispute = stage.stripe.dispute(intent_of(stage))
+    await stage.said("The bank disputes the payment of $25.00. $25.00 was taken off the balance until it is decided.")
+    assert await stage.balance() == "0.00"
+
+    stage.stripe.close_dispute(dispute["id"], won=True)
+
+    await stage.became("settled")
+    assert await stage.balance() == "25.00"
+    await stage.said("Paid and credited")
+
+
+async def test_a_lost_dispute_keeps_the_credit(stage: Stage) -> None:
+    await stage.bought("25")
+    dispute = stage.stripe.dispute(intent_of(stage), 1000)
+    await stage.became("disputed")
+    stage.stripe.close_dispute(dispute["id"], won=False)
+    await stage.wind(60)
+
+    await stage.became("disputed")
+    assert await stage.balance() == "15.00"
+
+
+async def test_a_card_that_is_disputed_at_once(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage(card="disputed")
+    await stage.buy("25")
+
+    await stage.became("disputed", within=60)
+    assert await stage.balance() == "0.00"
+
+
+def decide(stage: Stage, *, won: bool) -> None:
+    stage.stripe.close_dispute(stage.stripe.state.disputes.newest_first()[0]["id"], won=won)
+
+
+STEPS: dict[str, Callable[[Stage], object]] = {
+    "7 back": lambda stage: stage.stripe.refund(intent_of(stage), 700),
+    "3 back": lambda stage: stage.stripe.refund(intent_of(stage), 300),
+    "5 disputed": lambda stage: stage.stripe.dispute(intent_of(stage), 500),
+    "won": lambda stage: decide(stage, won=True),
+    "lost": lambda stage: decide(stage, won=False),
+}
+STORIES = [  # and how many dollars are gone in the end
+    (["7 back", "3 back", "5 disputed", "lost"], 15),
+    (["3 back", "5 disputed", "won"], 3),
+    (["5 disputed", "won", "7 back"], 7),
+    (["7 back", "5 disputed"], 12),
+    (["5 disputed", "lost"], 5),
+    (["5 disputed", "won", "5 disputed", "lost"], 5),
+]
+
+
+@pytest.mark.parametrize("webhooks", ["snapshot", "thin", None])
+async def test_whatever_the_order_the_balance_is_right_to_the_cent(
+    open_small_stage: OpenStage, webhooks: str | None
+) -> None:
+    """What happened is held back and then heard of in any order, three times over."""
+    stage = await open_small_stage(webhooks=webhooks)
+    kept = 0
+    for number, (steps, left) in enumerate(STORIES):
+        await stage.bought(str(25 + number))
+        stage.stripe.webhooks.hold()
+        for step in steps:
+            STEPS[step](stage)
+        await stage.stripe.webhooks.release(shuffle=number, repeat=3)
+        kept += 25 + number - left
+    await stage.calm()
+
+    assert await stage.balance() == f"{kept}.00"
+
+
+async def test_one_purchase_that_goes_back_leaves_the_others_alone(stage: Stage) -> None:
+
+    await stage.bought("25")
+    first = intent_of(stage)
+    await stage.bought("30")
+    stage.stripe.refund(first, 100)
+    stage.stripe.dispute(first)
+
+    await stage.became("disputed", "settled")
+    assert await stage.balance() == "30.00"
