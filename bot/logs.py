@@ -29,10 +29,10 @@ _ISSUERS: Final = re.compile(
     r"[3-6]|2[2-7]"
 )  # how card numbers begin; timestamps begin with 1, this century's years with 20
 
-# These print tokens and whole bodies below INFO. At INFO httpx and stripe print every address, APScheduler every alarm.
+# These print tokens and whole bodies below INFO. At INFO some print every address, every alarm, every plugin of theirs.
 _FLOORS: Final = {
     **dict.fromkeys(("slack_sdk", "slack_bolt", "httpcore", "aiosqlite", "urllib3"), logging.INFO),
-    **dict.fromkeys(("httpx", "stripe", "apscheduler"), logging.WARNING),
+    **dict.fromkeys(("httpx", "stripe", "apscheduler", "alembic.runtime.plugins", "uvicorn"), logging.WARNING),
 }
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}

@@ -199,14 +199,15 @@ class Stage:
 
     async def opened(self, user: str = OWNER) -> OpenView:
         """The form in front of somebody, complete."""
-        return await self.until(
+        form: OpenView = await self.until(
             lambda: (
-                (form := self.slack.modal(user))
-                and form.view["callback_id"] == names.BUY_FORM
-                and not any(words in says(form) for words in ("Looking up", "Finder dit"))
-                and form
+                (shown := self.slack.modal(user))
+                and shown.view["callback_id"] == names.BUY_FORM
+                and not any(words in says(shown) for words in ("Looking up", "Finder dit"))
+                and shown
             )
         )
+        return form
 
     async def buy(self, amount: str, user: str = OWNER, *, again: bool = False, **fields: str) -> Ack:
         """From the command to the pressed button; ``again`` says yes when asked whether the same is meant twice."""
@@ -267,11 +268,12 @@ class Stage:
     async def said(self, *words: str, user: str = OWNER) -> Message:
         """The newest card of somebody, once it says all these words."""
         try:
-            return await self.until(
+            card: Message = await self.until(
                 lambda: (cards := self.cards(user)) and all(word in cards[-1].text for word in words) and cards[-1]
             )
         except TimeoutError:
             raise AssertionError(f"{words} was not said\n{self.told()}") from None
+        return card
 
     def whispers(self, user: str = OWNER) -> list[str]:
         """What only this person sees, everywhere."""
@@ -284,7 +286,8 @@ class Stage:
 
     async def whisper(self, user: str = OWNER) -> str:
         """The first words that only this person sees."""
-        return (await self.until(lambda: self.whispers(user)))[-1]
+        said: list[str] = await self.until(lambda: self.whispers(user))
+        return said[-1]
 
     def told(self) -> str:
         """Everything that stands in Slack, for a failed test."""
@@ -359,7 +362,8 @@ class Stage:
             if step:
                 await self.wind(step)
             with contextlib.suppress(TimeoutError):
-                return await self.until(self._idle, timeout=0.1 if step < 60 else 0.5)
+                await self.until(self._idle, timeout=0.1 if step < 60 else 0.5)
+                return
         raise AssertionError(f"it never ends\n{self.told()}")
 
     async def _idle(self) -> bool:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from slack_bolt.async_app import AsyncApp
@@ -21,6 +22,20 @@ def build(*, token: str, api_url: str) -> AsyncApp:
     async def authorize(enterprise_id: str | None, team_id: str | None, logger: logging.Logger) -> AuthorizeResult:
         return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id, bot_token=token)
 
+    # Bolt reads SLACK_BOT_TOKEN from the environment by itself, and then warns that it has no use for it.
+    framework = logging.getLogger("slack_bolt.AsyncApp")
+    framework.addFilter(_nothing)
+    try:
+        return _app(authorize, api_url)
+    finally:
+        framework.removeFilter(_nothing)
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    return False
+
+
+def _app(authorize: Callable[..., Awaitable[AuthorizeResult]], api_url: str) -> AsyncApp:
     return AsyncApp(
         client=AsyncWebClient(base_url=api_url, retry_handlers=[], timeout=5),
         authorize=authorize,

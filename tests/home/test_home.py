@@ -12,7 +12,8 @@ from ..stage import OpenStage, Stage, buttons, says
 async def home(stage: Stage, user: str = OWNER, *, like: str = "") -> str:
     """The words in somebody's Home tab, once it has these."""
     await stage.slack.open_home(user)
-    return await stage.until(lambda: (view := stage.slack.home(user)) and like in (words := says(view)) and words)
+    words: str = await stage.until(lambda: (view := stage.slack.home(user)) and like in (said := says(view)) and said)
+    return words
 
 
 async def test_an_owner_sees_the_balance_and_a_button(open_stage: OpenStage) -> None:

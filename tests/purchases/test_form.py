@@ -14,8 +14,8 @@ NBSP = "\N{NO-BREAK SPACE}"
 
 def amount_in(form: OpenView) -> str | None:
     """What stands in the field."""
-    [value] = [block["amount"]["value"] for block in form.state.values() if "amount" in block]
-    return value
+    [written] = [block["amount"]["value"] for block in form.state.values() if "amount" in block]
+    return str(written) if written else None
 
 
 async def test_the_command_opens_a_form_with_everything_a_buyer_wants_to_know(open_stage: OpenStage) -> None:

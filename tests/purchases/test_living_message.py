@@ -14,9 +14,10 @@ NBSP = "\N{NO-BREAK SPACE}"
 
 async def in_channel(stage: Stage, *words: str) -> Message:
     """The newest card in the account's channel, once it says all these words."""
-    return await stage.until(
+    card: Message = await stage.until(
         lambda: (cards := stage.cards_in(stage.home)) and all(word in cards[-1].text for word in words) and cards[-1]
     )
+    return card
 
 
 async def test_one_message_tells_the_whole_story(open_stage: OpenStage) -> None:
