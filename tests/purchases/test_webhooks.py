@@ -57,7 +57,9 @@ async def test_a_fresh_page_is_asked_about_itself_when_the_list_of_events_is_not
 ) -> None:
     stage = await waiting(await open_small_stage(card=None, webhooks=None))
     stage.faults.arm("GET /v1/events", Kind.STATUS, None, code=500)
+    asked = len(stage.calls("GET", "/v1/checkout/sessions/"))
     await stage.wind(minutes=20)
+    await stage.until(lambda: len(stage.calls("GET", "/v1/checkout/sessions/")) > asked)
     await stage.pay()
 
     await stage.became("settled", within=60)
