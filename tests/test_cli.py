@@ -264,19 +264,19 @@ def test_a_statement_adds_up(on_both: Run, database_url: str) -> None:
 # ── setting up ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_migrating_twice_is_as_good_as_once(database_url: str, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
-    monkeypatch.setenv("DATABASE_URL", database_url)
+def test_migrating_twice_is_as_good_as_once(empty_url: str, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setenv("DATABASE_URL", empty_url)
     first, second = run("migrate"), run("migrate")
     assert first.stdout == second.stdout == f"The database is at {newest()}.\n"
 
 
 def test_on_postgres_nothing_is_migrated_behind_the_back(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, run: Run
+    empty_url: str, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
-    if database_url.startswith("sqlite"):
+    if empty_url.startswith("sqlite"):
         run("accounts", "list")  # migrates by itself: there is nobody else it could disturb
         return
-    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("DATABASE_URL", empty_url)
     for words in (("accounts", "list"), ("ledger", "verify"), ("accounts", "show", "acme")):
         _one_line(run(*words, code=1), "credits-bot migrate")
 

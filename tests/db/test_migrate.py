@@ -29,8 +29,8 @@ def _disarmed() -> Iterator[None]:
 
 
 @pytest.fixture
-async def empty(database_url: str) -> object:
-    database = Database(database_url)
+async def empty(empty_url: str) -> object:
+    database = Database(empty_url)
     yield database
     await database.dispose()
 
@@ -102,7 +102,7 @@ async def test_a_migration_that_is_cut_short_leaves_nothing_and_can_be_repeated(
     assert set(metadata.tables) <= await _tables(empty)
 
 
-async def test_several_processes_at_once_make_one_database(database_url: str) -> None:
+async def test_several_processes_at_once_make_one_database(empty_url: str) -> None:
     program = (
         "import asyncio, sys\n"
         "from bot.db.engine import Database\nfrom bot.db.migrate import current, upgrade\n"
@@ -112,9 +112,7 @@ async def test_several_processes_at_once_make_one_database(database_url: str) ->
         "asyncio.run(main())\n"
     )
     several = [
-        await asyncio.create_subprocess_exec(
-            sys.executable, "-c", program, database_url, stdout=asyncio.subprocess.PIPE
-        )
+        await asyncio.create_subprocess_exec(sys.executable, "-c", program, empty_url, stdout=asyncio.subprocess.PIPE)
         for _ in range(3)
     ]
     printed = [(await each.communicate())[0].decode().strip() for each in several]
