@@ -6,7 +6,7 @@ import io
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -172,16 +172,20 @@ class Stage:
     async def eventually(
         self, truth: Callable[[], Any], *, within: float, step: float = 20, patience: float = 0.15
     ) -> Any:
-        """Wind the clock in steps of so many seconds until it is true, for at most ``within`` of them."""
+        """Wind the clock in steps of so many seconds until it is true, for at most ``within`` of them.
+
+        ``patience`` is in real seconds, and the last look has more: this machine may be busy.
+        """
         wound = 0.0
-        while True:
-            try:
+        while wound < within:
+            with suppress(TimeoutError):
                 return await self.until(truth, timeout=patience)
-            except TimeoutError:
-                if wound >= within:
-                    raise AssertionError(f"not within {within} seconds\n{self.told()}") from None
             wound += step
             await self.wind(step)
+        try:
+            return await self.until(truth)
+        except TimeoutError:
+            raise AssertionError(f"not within {within} seconds\n{self.told()}") from None
 
     # ── what people do ────────────────────────────────────────────────────────────────────────────────────────────
 

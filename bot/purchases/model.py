@@ -143,8 +143,8 @@ def verdict(purchase: Purchase, outcome: Outcome) -> Verdict | None:
         case Declined(code) if live:
             return Verdict(Status.DECLINED, note=code, reason=code)
         case Expired() | Cancelled() if live:
-            given_up = purchase.cancelled_by or isinstance(outcome, Cancelled)
-            return Verdict(Status.CANCELLED if given_up else Status.EXPIRED, reason=purchase.reason)
+            closed = isinstance(outcome, Cancelled) or purchase.cancelled_by or is_refusal(purchase.reason or "")
+            return Verdict(Status.CANCELLED if closed else Status.EXPIRED, reason=purchase.reason)
     return None
 
 

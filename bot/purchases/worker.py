@@ -23,7 +23,6 @@ from bot.payments.gateway import (
     Cancelled,
     Card,
     Declined,
-    Expired,
     NeedsBuyer,
     Open,
     Order,
@@ -192,14 +191,14 @@ class PurchaseWorker:
         faultpoint("C2")
 
     async def _ask_about_page(self, purchase: Purchase) -> None:
+        """What was paid is credited first, whoever may not buy any more and whether Slack answers or not."""
         session_id = must(purchase.session_id)
-        refusal = (await self._permission(purchase))[1]
-        if refusal:
+        outcome = await self._gateway.checkout(session_id)
+        if isinstance(outcome, Open) and (refusal := (await self._permission(purchase))[1]):
             purchase = await self._write(purchase, reason=refusal)
-        closing = refusal or purchase.cancelled_by
-        outcome = await (self._gateway.close_checkout if closing else self._gateway.checkout)(session_id)
+            outcome = await self._gateway.close_checkout(session_id)
         if not isinstance(outcome, Open):
-            await self._purchases.settle(purchase, Cancelled() if closing and outcome == Expired() else outcome)
+            await self._purchases.settle(purchase, outcome)
 
     async def _ask(self, purchase: Purchase) -> None:
         """Ask what became of a purchase that nothing more is done for."""

@@ -184,3 +184,19 @@ async def test_an_unknown_command_and_an_unknown_button_are_acknowledged(stage: 
     await stage.slack.press(OWNER, card, "follow_link")
     press[-1].payload["actions"][0]["action_id"] = "of_an_older_version"
     assert (await stage.slack.replay(press[-1])).ok
+
+
+async def test_a_page_that_was_paid_is_credited_while_slack_does_not_answer(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage(card=None, webhooks=None)
+    await stage.buy("25")
+    await stage.said("Pay $25.00")
+    stage.faults.arm("users.info", Kind.STATUS, None)
+    stage.faults.arm("chat.*", Kind.STATUS, None)
+    await stage.wind(minutes=2)
+
+    await stage.pay()
+
+    await stage.became("settled", within=60, step=5)
+    assert await stage.balance() == "25.00"
+    stage.faults.disarm()
+    await stage.eventually(lambda: [each for each in stage.cards() if "credited" in each.text], within=400, step=20)
