@@ -21,7 +21,7 @@ from bot.doctor.report import Report
 from bot.errors import Outage
 from bot.home.listeners import Listeners as HomeListeners
 from bot.ids import NewId, new_id
-from bot.ledger.service import Audit, verify
+from bot.ledger.service import Audit
 from bot.outbox.service import Outbox
 from bot.payments.gateway import Hint
 from bot.payments.on_demand import ClosableGateway, GatewayOnDemand
@@ -30,6 +30,7 @@ from bot.purchases.cards import Cards
 from bot.purchases.forms import Nonces
 from bot.purchases.listeners import Listeners as BuyListeners
 from bot.purchases.model import LIVE
+from bot.purchases.proof import prove
 from bot.purchases.service import Purchases, stuck
 from bot.purchases.webhook import Webhook
 from bot.purchases.worker import PurchaseWorker
@@ -187,7 +188,7 @@ class Bot:
 
     async def _prove(self) -> int:
         """Prove the books. While they are wrong nothing is sold; what can be read stays readable."""
-        self.audit = await verify(self.database)
+        self.audit = await prove(self.database)
         for problem in self.audit.problems:
             logger.error("the books are wrong: %s", problem)
         return 0

@@ -22,8 +22,8 @@ from bot.db.engine import AlreadyRunning, Database
 from bot.db.migrate import current, newest, upgrade
 from bot.errors import Outage
 from bot.ledger import store as ledger
-from bot.ledger.service import verify
 from bot.money import Credits
+from bot.purchases.proof import prove
 from bot.settings import Settings, SettingsError
 from bot.slack.manifest import manifest as slack_manifest
 from bot.text import languages
@@ -82,7 +82,7 @@ async def _asked_to_stop() -> None:
 
 @main.command()
 @click.option("--headless", is_flag=True, help="Play a whole purchase in the terminal, without a browser.")
-@click.option("--port", default=8090, show_default=True, help="Where the page is served.")
+@click.option("--port", default=8090, type=click.IntRange(0, 65535), show_default=True, help="Of the page.")
 @asynchronous
 async def sandbox(headless: bool, port: int) -> None:
     """Try everything with a Slack and a Stripe of its own on this machine, in the browser. Needs nothing else."""
@@ -301,9 +301,9 @@ def ledger_group() -> None:
 @_JSON
 @asynchronous
 async def ledger_verify(as_json: bool) -> None:
-    """Prove that every entry sums to zero, every balance equals its postings and no entry was changed."""
+    """Prove that entries sum to zero, balances equal them, none was changed, and each purchase has its own."""
     async with _Opened(migrated=True) as database:
-        audit = await verify(database)
+        audit = await prove(database)
     if as_json:
         told = {"ok": audit.ok, "entries": audit.entries, "accounts": audit.accounts, "credits": audit.total.exact}
         click.echo(json.dumps({**told, "problems": audit.problems}, indent=2))

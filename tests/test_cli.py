@@ -251,7 +251,7 @@ def test_a_statement_adds_up(on_both: Run, database_url: str) -> None:
         "seq": 2,
         "booked_at": "2026-11-04T12:00:00+00:00",
         "happened_at": "2026-11-03T12:00:00+00:00",
-        "cause": "purchase:pi_1",
+        "cause": "opening:1",
         "change": "2.00",
         "balance": "3.00",
         "facts": {"buyer": "U1"},
@@ -424,11 +424,11 @@ def _in_database(url: str, work: Callable[[Database], Any]) -> None:
 
 
 def _book(url: str, *nanos: int) -> None:
-    """Purchases of the account acme, a day apart."""
+    """Movements of the account acme, a day apart."""
 
     async def work(database: Database) -> None:
         for n, nano in enumerate(nanos):
-            entry = transfer(f"purchase:pi_{n}", "acme", Credits(nano), Book.SALES, NOON, buyer="U1")
+            entry = transfer(f"opening:{n}", "acme", Credits(nano), Book.SALES, NOON, buyer="U1")
             at = NOON + timedelta(days=n)
             await database.write(lambda tx, entry=entry, at=at: ledger.post(tx, entry, at))  # type: ignore[misc]
 

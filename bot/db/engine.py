@@ -161,6 +161,10 @@ def _sqlite_engine(url: Any, *, begin: str, size: int, patience: float) -> Async
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
 
+    @event.listens_for(engine.sync_engine, "invalidate")
+    def _let_go(connection: Any, record: object, error: BaseException | None) -> None:
+        connection.rollback()  # of a cancelled call: closing keeps the lock for as long as a half-read result lives
+
     _begin_with(engine.sync_engine, begin)
     return engine
 

@@ -29,7 +29,7 @@ _BASIC_PAGE: Final = "https://api.slack.com/apps, your app, Basic Information, S
 _SCOPES_PAGE: Final = "https://api.slack.com/apps, your app, OAuth & Permissions, Bot Token Scopes"
 _KEY_PAGE: Final = "https://dashboard.stripe.com/apikeys, Restricted keys"
 _KEY_RIGHTS: Final = (
-    "write for Customers, PaymentMethods, PaymentIntents and Checkout Sessions; "
+    "write for Customers, PaymentIntents and Checkout Sessions; "
     "read for Charges and Refunds, Disputes, Events and Balance"
 )
 _WEBHOOK_PAGE: Final = "https://dashboard.stripe.com/webhooks, the endpoint, Signing secret"

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Executable, Row, bindparam, func, insert, select, update
+from sqlalchemy import Executable, Row, Select, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -94,17 +94,33 @@ class Record:
     seq: int
     booked_at: datetime
     cause: str
+    account_id: str
     facts: dict[str, object]
     postings: dict[str, Credits]
+
+    @property
+    def change(self) -> tuple[str, Credits]:
+        """Whose balance moved, and by how much."""
+        return self.account_id, self.postings.get(book_of(self.account_id), Credits.ZERO)
 
 
 async def newest(tx: AsyncConnection, limit: int) -> Sequence[Record]:
     """The newest entries of all accounts, newest first."""
-    rows = (await tx.execute(select(entries).order_by(entries.c.seq.desc()).limit(limit))).all()
+    return await _records(tx, select(entries).order_by(entries.c.seq.desc()).limit(limit))
+
+
+async def caused_by(tx: AsyncConnection, prefix: str) -> Sequence[Record]:
+    """Every entry whose cause begins like this."""
+    return await _records(tx, select(entries).where(entries.c.cause.startswith(prefix, autoescape=True)))
+
+
+async def _records(tx: AsyncConnection, query: Select[Any]) -> Sequence[Record]:
+    rows = (await tx.execute(query)).all()
     moved: dict[int, dict[str, Credits]] = {row.seq: {} for row in rows}
-    for posting in await tx.execute(select(postings).where(postings.c.seq.in_(moved)).order_by(postings.c.book)):
+    of_these = postings.c.seq.in_(query.with_only_columns(entries.c.seq).subquery().select())
+    for posting in await tx.execute(select(postings).where(of_these).order_by(postings.c.book)):
         moved[posting.seq][posting.book] = Credits(posting.nano)
-    return [Record(row.seq, row.booked_at, row.cause, row.facts, moved[row.seq]) for row in rows]
+    return [Record(row.seq, row.booked_at, row.cause, row.account_id, row.facts, moved[row.seq]) for row in rows]
 
 
 async def every_entry(tx: AsyncConnection) -> AsyncIterator[tuple[Row[Any], Entry]]:

@@ -5,7 +5,7 @@ again later. A decline is not an error, it is an outcome.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -125,6 +125,7 @@ class Hint:
     purchase_id: str | None = None
     intent_id: str | None = None
     session_id: str | None = None
+    at: datetime | None = field(default=None, compare=False)  # by Stripe's clock; known of listed events
 
     def __bool__(self) -> bool:
         """Whether there is anything to look into."""

@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -293,7 +294,9 @@ class StripeGateway:
             listed = self._stripe.events.list_async(
                 {"types": events.KINDS, "created": {"gte": int(since.timestamp())}, "limit": _PAGE}
             )
-            newest_first = [events.hint(event) async for event in _all(listed)]
+            newest_first = [
+                replace(events.hint(event), at=answers.moment(event["created"])) async for event in _all(listed)
+            ]
             return newest_first[::-1]
 
     def read_webhook(self, body: bytes, signature: str) -> Hint:

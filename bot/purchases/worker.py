@@ -6,7 +6,7 @@ confirming the one intent whose id the row holds, and an intent can be paid only
 
 import logging
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 _A_MOMENT = timedelta(seconds=5)  # how long Slack's word on a person is good enough to charge their card
 _KNOWN_FOR = timedelta(minutes=1)  # and how long to leave a page open for them
 _OVERLAP = timedelta(minutes=5)  # Stripe's list of events is read again this far back: some appear late
+_BEFORE_US = timedelta(days=2)  # where the first reading begins, by whatever our clock says
 _REACH = timedelta(days=29)  # Stripe keeps events for thirty days
 
 
@@ -81,18 +82,27 @@ class PurchaseWorker:
         return len(claimed)
 
     async def listen(self) -> int:
-        """Read what happened at Stripe since the last time, and look into it. Webhooks only make this faster."""
+        """Read what happened at Stripe since the last time, and look into it. Webhooks only make this faster.
+
+        Where to begin is the newest event's own time: by our clock, one that was ahead would have events passed over.
+        """
         now = self._clock.now()
         async with self._database.read() as tx:
-            since = await store.cursor(tx, "stripe_events") or now
+            since = await store.cursor(tx, "newest_stripe_event") or now - _BEFORE_US
         hints = await self._gateway.hints(max(since - _OVERLAP, now - _REACH))
         news = [hint for hint in hints if hint and hint.event_id not in self._heard]
         for hint in news:
             if not await self._purchases.heed(hint) and hint.purchase_id:
                 logger.warning("Stripe speaks of a purchase that is not in the books", extra={"event": hint.event_id})
         self._heard = {hint.event_id for hint in hints}
-        await self._database.write(partial(store.set_cursor, name="stripe_events", at=now))
+        newest = max((hint.at for hint in hints if hint.at), default=None)
+        await self._database.write(partial(self._have_listened, now, newest))
         return 0
+
+    async def _have_listened(self, now: datetime, newest: datetime | None, tx: AsyncConnection) -> None:
+        await store.set_cursor(tx, "stripe_events", now)
+        if newest:
+            await store.set_cursor(tx, "newest_stripe_event", newest)
 
     async def _look_at(self, purchase: Purchase) -> None:
         failures = 0

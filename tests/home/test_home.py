@@ -88,7 +88,7 @@ async def test_danes_read_danish(stage: Stage) -> None:
     await stage.bought("1234.50")
 
     words = await home(stage, SECOND_OWNER)
-    assert "*Acme Labs* har *1.234,50* i kredit." in words
+    assert "*Acme Labs* har *1.234,50* kreditter." in words
     assert "krediteret" in words
     assert "Kvittering" in words
 

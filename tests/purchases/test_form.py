@@ -95,7 +95,7 @@ async def test_amounts_are_read_and_written_as_danes_do(stage: Stage) -> None:
 
     assert amount_in(form) == "1.234,50"
     assert form.title == "Køb kredit"
-    assert "*Acme Labs* har *0,00* i kredit." in says(form)
+    assert "*Acme Labs* har *0,00* kreditter." in says(form)
     assert f"1.000{NBSP}US$" in says(form)
     assert (await stage.slack.submit(SECOND_OWNER)).ok
     await stage.said("Betalt og krediteret", f"1.234,50{NBSP}US$", "*1.234,50*", user=SECOND_OWNER)

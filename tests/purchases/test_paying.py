@@ -356,7 +356,7 @@ async def test_a_bank_debit_waits_for_the_bank_and_is_credited(
     await stage.pay("bank_debit")
 
     await stage.became("processing", within=60)
-    card = await stage.said("Your payment of $25.00 is on its way and waits for the bank. The transaction might take")
+    card = await stage.said("Your payment of $25.00 is on its way and waits for the bank. That can take some business")
     assert buttons(card) == {}
     assert await stage.balance() == "0.00"
     await stage.wind(days=3)

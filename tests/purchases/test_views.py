@@ -209,10 +209,10 @@ def test_the_form_without_a_card_in_danish() -> None:
     view = buy_form(DANISH, ACME, Credits(1_234_500_000_000), form, amount=Usd(123450))
     assert outline(view) == (
         "# Køb kredit\n"
-        "*Acme Labs* har *1.234,50* i kredit.\n"
+        "*Acme Labs* har *1.234,50* kreditter.\n"
         "[25\u00a0US$] [100\u00a0US$] [500\u00a0US$] [1.000\u00a0US$]\n"
         "Beløb i amerikanske dollars: <1.234,50>\n"
-        "· Fra 1\u00a0US$ til 100.000\u00a0US$, gerne med cent.\n"
+        "· Fra 1\u00a0US$ til 100.000\u00a0US$, også med cent.\n"
         "Du betaler på Stripes side. Der kan du gemme dit kort til næste gang.\n"
         "· 1 kredit koster 1 amerikansk dollar. Kredit forbruges af sprogmodellerne i GenStudio "
         "og er ikke refunderbar.\n"
