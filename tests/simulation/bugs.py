@@ -186,18 +186,14 @@ class LooksOnce(Purchases):
 
 
 class CursorFirst(PurchaseWorker):
-    """Notes how far it has read, then looks into what it read; and reads nothing twice."""
+    """Notes how far it is about to read, then reads, and reads nothing twice."""
 
     async def listen(self) -> int:
         now = self._clock.now()
         async with self._database.read() as tx:
             since = await store.cursor(tx, "newest_stripe_event") or now - timedelta(days=2)
-        hints = await self._gateway.hints(since)
-        newest = max((hint.at for hint in hints if hint.at), default=since)
-        await self._database.write(
-            partial(store.set_cursor, name="newest_stripe_event", at=newest + timedelta(seconds=1))
-        )
-        for hint in hints:
+        await self._database.write(partial(store.set_cursor, name="newest_stripe_event", at=now))
+        for hint in await self._gateway.hints(since):
             if hint:
                 await self._purchases.heed(hint)
         return 0

@@ -65,7 +65,7 @@ def draw(random: Random) -> Odds:
     fraught = random.random() < 0.85  # the others prove that the checker does not cry wolf
     return Odds(
         length=random.choice([300.0, 300.0, 600.0, 1200.0, 3600.0]),
-        replicas=random.choice([1, 1, 2]),
+        replicas=random.choice([1, 2]),
         purchases=random.randint(1, 5),
         saved_card=random.choice(SAVED_CARDS),
         stripe=troubles(AT_STRIPE, 0.12) if fraught else {},

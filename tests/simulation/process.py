@@ -4,6 +4,7 @@ Instead of alarms that ring every second for nothing there are alarms that ring 
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -305,4 +306,5 @@ class Process:
         )
 
     async def at_slack(self, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        self.world.links |= set(re.findall(rb"cs_test_\w+", body))
         return await request(self.world.slack.app, "POST", f"/api/{method}", headers=headers, body=body)

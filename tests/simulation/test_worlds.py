@@ -11,7 +11,7 @@ import pytest
 
 from .running import make_template, tell
 
-WORLDS = int(os.environ.get("SIMULATED_WORLDS", "40"))
+WORLDS = int(os.environ.get("SIMULATED_WORLDS", "20"))
 TOGETHER = 10
 
 

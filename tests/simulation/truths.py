@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 from bot.ledger import store as ledger
@@ -163,6 +164,9 @@ def _ends(world: World, rows: list[Purchase]) -> Iterator[str]:
     for row in rows:
         if row.status in LIVE:
             yield f"I6: {row.id} has not ended: {row}"
+    for before, after in pairwise(world.rows("SELECT * FROM purchase_log ORDER BY purchase_id, n")):
+        if before["purchase_id"] == after["purchase_id"] and before["status"] not in LIVE and after["status"] in LIVE:
+            yield f"I6: {after['purchase_id']} was {before['status']}, and is {after['status']} again"
     if not world.resting:
         yield "I12: the world does not come to rest"
     over = {row.id: row for row in rows if row.status not in LIVE}

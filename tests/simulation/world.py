@@ -141,6 +141,7 @@ class World:
         self.sent: float | None = None  # when the call was sent that Stripe is answering now
         self.troubled = False
         self.troubles: list[float] = []
+        self.links: set[bytes] = set()  # pages that somebody was shown the way to
         self.abandoned: set[str] = set()  # purchases whose page is left to expire
         self.ambiguous = False  # a post's answer was lost, or came when somebody else had taken over
         self.deaths = 0
