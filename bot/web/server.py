@@ -50,7 +50,11 @@ class Server:
         config.load()
         self._inner = _Inner(config)
         self._serving = asyncio.create_task(self._inner.serve(sockets=[listener]))
-        await self._inner.up.wait()
+        up = asyncio.create_task(self._inner.up.wait())
+        await asyncio.wait([up, self._serving], return_when=asyncio.FIRST_COMPLETED)
+        if not up.done():
+            up.cancel()
+            await self._serving  # says why it ended
 
     async def stop(self) -> None:
         """Let answers finish for half a second, then cut whatever is still open. Stopping twice is allowed."""

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 from bot.sandbox.faults import Faults, Faulty, Hit, Kind
+from bot.web.server import Server
 
 
 class Service:
@@ -39,18 +39,13 @@ def service() -> Service:
     return Service()
 
 
-@pytest.fixture(params=["h11", "httptools"])
-async def client(service: Service, request: pytest.FixtureRequest) -> AsyncIterator[httpx.AsyncClient]:
-    config = uvicorn.Config(service.app, port=0, http=request.param, lifespan="off", log_config=None)
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server._serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-        await asyncio.sleep(0.002)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/api") as client:
+@pytest.fixture
+async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
+    server = Server(service.app)
+    await server.start()
+    async with httpx.AsyncClient(base_url=f"{server.url}/api") as client:
         yield client
-    server.should_exit = True
-    await task
+    await server.stop()
 
 
 async def test_cut_before_means_nothing_was_done(

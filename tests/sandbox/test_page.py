@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -64,8 +65,8 @@ class Bot:
         if request.headers["content-type"] == "application/json":
             self.heard.append(await request.json())
         else:
-            form = dict(await request.form())
-            self.heard.append(json.loads(str(form["payload"])) if "payload" in form else form)
+            form = dict(parse_qsl((await request.body()).decode()))
+            self.heard.append(json.loads(form["payload"]) if "payload" in form else form)
         return Response() if self.answer is None else JSONResponse(self.answer)
 
 
