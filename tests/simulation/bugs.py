@@ -20,6 +20,7 @@ from bot.ledger import store as ledger
 from bot.ledger.model import Book, Booked, transfer
 from bot.ledger.tables import balances
 from bot.money import Credits
+from bot.outbox import store as outbox
 from bot.outbox.model import Owed
 from bot.payments.gateway import Cancelled, Declined, Expired, Hint, Outcome, Paid, Reversal
 from bot.payments.stripe_gateway import StripeGateway
@@ -228,7 +229,9 @@ class GivesUp(LeapingOutbox):
     """What Slack did not take at once is not worth a second try."""
 
     async def _put_off(self, owed: Owed, wait: timedelta, why: Exception) -> None:
-        await super()._put_off(owed, timedelta(days=400) if isinstance(why, Outage) else wait, why)
+        if not isinstance(why, Outage):
+            return await super()._put_off(owed, wait, why)
+        await self._database.write(lambda tx: outbox.bury(tx, owed, "gave_up", self._clock.now()))
 
 
 class TellsItself:

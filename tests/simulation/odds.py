@@ -76,7 +76,7 @@ def draw(random: Random) -> Odds:
         rush=random.random() < 0.3,
         death=maybe(0.01) if fraught else 0.0,
         most_deaths=random.randint(1, 4),
-        freeze=maybe(0.06) if fraught else 0.0,
+        freeze=maybe(0.15) if fraught else 0.0,
         jumps=random.choice([0, 0, 0, 1, 2]) if fraught else 0,
         losses_of_right=random.choice([0, 0, 1, 2]),
         twice=maybe(0.8),

@@ -207,7 +207,7 @@ class Process:
         if self._runs.is_set() and self.world.strikes(self.world.odds.freeze, f"{self.name} freezes"):
             self._runs.clear()
             self.world.ambiguous = True
-            self.world.join(self._thaw_later(self.seconds(0, self.world.random.choice([10, 120, 120, 1000]))))
+            self.world.join(self._thaw_later(self.seconds(0, self.world.random.choice([10, 100, 300, 600]))))
 
     async def _thaw_later(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
