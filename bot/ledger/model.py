@@ -14,12 +14,16 @@ class Book(StrEnum):
     """The books of the house. What a customer has is in a book of its own: see ``book_of``."""
 
     SALES = "sales"  # credits sold; paid back by refunds
+    USAGE = "usage"  # credits used up by models
     DISPUTES = "disputes"  # credits taken back while a bank disputes their payment
+
+
+_ACCOUNT = "account:"
 
 
 def book_of(account_id: str) -> str:
     """The book that holds an account's credits."""
-    return f"account:{account_id}"
+    return f"{_ACCOUNT}{account_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,6 @@ class Entry:
     """One cause, one entry. ``cause`` is unique for ever, such as ``purchase:pi_…``."""
 
     cause: str
-    account_id: str
     happened_at: datetime  # when the cause happened; the ledger notes itself when it was booked
     postings: Mapping[str, Credits]  # book -> change
     facts: Mapping[str, object] = field(default_factory=dict)
@@ -37,14 +40,20 @@ class Entry:
         """What is wrong with the postings, if anything."""
         if total := sum(change.nano for change in self.postings.values()):
             return f"{self.cause} sums to {Credits(total).exact}, not to zero"
-        if [book for book in self.postings if book.startswith("account:")] != [book_of(self.account_id)]:
-            return f"{self.cause} must move the credits of {self.account_id} and of nobody else"
+        if not self.accounts:
+            return f"{self.cause} moves nobody's credits"
         return None
 
     @property
-    def change(self) -> Credits:
-        """By how much the account's balance moves."""
-        return self.postings[book_of(self.account_id)]
+    def accounts(self) -> dict[str, Credits]:
+        """By how much the balance of each account moves, in the order of their ids: the order in which to lock them."""
+        return accounts_in(self.postings)
+
+
+def accounts_in(postings: Mapping[str, Credits]) -> dict[str, Credits]:
+    """The changes of accounts' balances among these postings, by id and in the order of ids."""
+    books = sorted(book for book in postings if book.startswith(_ACCOUNT))
+    return {book.removeprefix(_ACCOUNT): postings[book] for book in books}
 
 
 def transfer(
@@ -52,16 +61,14 @@ def transfer(
 ) -> Entry:
     """An entry of two postings: the account's balance moves by ``change``, ``against`` by the opposite."""
     postings = {book_of(account_id): change, against.value: Credits(-change.nano)}
-    return Entry(cause, account_id, happened_at, postings, facts)
+    return Entry(cause, happened_at, postings, facts)
 
 
-def link(previous: str, entry: Entry, booked_at: datetime) -> str:
-    """The hash that chains an entry to the account's previous one, so that a changed or missing entry shows."""
+def digest(entry: Entry, booked_at: datetime) -> str:
+    """The hash of an entry's whole content, so that a changed one shows."""
     content = json.dumps(
         [
-            previous,
             entry.cause,
-            entry.account_id,
             *(moment.astimezone(UTC).isoformat(timespec="microseconds") for moment in (entry.happened_at, booked_at)),
             sorted((book, change.nano) for book, change in entry.postings.items()),
             entry.facts,
@@ -70,6 +77,15 @@ def link(previous: str, entry: Entry, booked_at: datetime) -> str:
         separators=(",", ":"),
     )
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def link(previous: str, digest: str) -> str:
+    """The head of an account's chain after one more entry, so that a missing or added one shows.
+
+    Two hashes, and not one over everything, so that PostgreSQL can move the heads of thousands of accounts in the
+    statement that moves their balances.
+    """
+    return hashlib.sha256(f"{previous} {digest}".encode()).hexdigest()
 
 
 class EntryConflict(Exception):
@@ -83,3 +99,11 @@ class Booked:
     seq: int
     balance: Credits
     new: bool
+
+
+class BelowFloor(Exception):
+    """An entry would take balances lower than they may go; ``balances`` names them as they are, by account."""
+
+    def __init__(self, balances: Mapping[str, Credits]) -> None:
+        super().__init__(", ".join(sorted(balances)))
+        self.balances = balances

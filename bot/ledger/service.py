@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from bot.db.engine import Database
 from bot.ledger import store
-from bot.ledger.model import link
+from bot.ledger.model import book_of, digest, link
 from bot.money import Credits
 
 _SHOWN = 20
@@ -29,7 +29,7 @@ class Audit:
 
 
 async def verify(database: Database) -> Audit:
-    """Every entry sums to zero, every balance equals its postings, every chain of hashes is whole."""
+    """Every entry sums to zero, every balance equals its postings, every chain of hashes is whole and guarded."""
     audit = Audit()
     sums: dict[str, int] = {}
     chain: dict[str, str] = {}
@@ -40,18 +40,21 @@ async def verify(database: Database) -> Audit:
                 audit.found(f"entry {row.seq}: {entry.flaw}")
             for book, change in entry.postings.items():
                 sums[book] = sums.get(book, 0) + change.nano
-            if link(chain.get(entry.account_id, ""), entry, row.booked_at) != row.hash:
-                audit.found(f"entry {row.seq} ({entry.cause}) breaks the chain of account {entry.account_id}")
-            chain[entry.account_id] = row.hash
+            if digest(entry, row.booked_at) != row.hash:
+                audit.found(f"entry {row.seq} ({entry.cause}) is not as it was booked")
+            for account_id in entry.accounts:
+                chain[account_id] = link(chain.get(account_id, ""), row.hash)
         heads = await store.heads(tx)
         if orphans := await store.orphans(tx):
             audit.found(f"{orphans} postings belong to no entry")
+        for table in await store.unguarded(tx):
+            audit.found(f"{table} is not append only any more: a trigger is missing")
     for account_id, (balance, head) in heads.items():
-        posted = Credits(sums.pop(f"account:{account_id}", 0))
+        posted = Credits(sums.pop(book_of(account_id), 0))
         if balance != posted:
             audit.found(f"account {account_id} has a balance of {balance.exact} but postings of {posted.exact}")
         if chain.get(account_id, "") != head:
-            audit.found(f"the newest entries of account {account_id} are missing")
+            audit.found(f"the chain of account {account_id} is broken: entries were added, removed or moved")
         audit.accounts += 1
         audit.total = Credits(audit.total.nano + balance.nano)
     for book in sums:

@@ -1,47 +1,104 @@
 """The ledger in the database. The caller owns the transaction; whoever locks several accounts does so in id order."""
 
-from collections.abc import AsyncIterator, Sequence
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Executable, Row, Select, bindparam, func, insert, select, update
+from sqlalchemy import Executable, Row, Select, bindparam, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.ledger.model import Booked, Entry, EntryConflict, book_of, link
+from bot.db.engine import must
+from bot.ledger.model import BelowFloor, Booked, Entry, EntryConflict, accounts_in, book_of, digest, link
 from bot.ledger.tables import balances, entries, postings
 from bot.money import Credits
 
 
 async def post(tx: AsyncConnection, entry: Entry, at: datetime) -> Booked:
-    """Book the entry and move the balance, once. Raise ``EntryConflict`` when its cause has other content already."""
+    """Book an entry of one account and move its balance, once.
+
+    Raise ``EntryConflict`` when its cause has other content already.
+    """
     if entry.flaw:
         raise ValueError(entry.flaw)
-    head = await _lock_head(tx, entry.account_id)
-    hashed = link(head.hash, entry, at)
-    content = {
-        "cause": entry.cause,
-        "account_id": entry.account_id,
-        "happened_at": entry.happened_at,
-        "booked_at": at,
-        "facts": entry.facts,
-        "hash": hashed,
-    }
-    seq: int | None = (await tx.execute(_book_once(tx.dialect.name), content)).scalar()
+    [(account_id, change)] = entry.accounts.items()
+    head = await _lock_head(tx, account_id)
+    seq, hashed = await _book(tx, entry, at)
     if seq is None:
-        if await _booked(tx, entry.cause) != (entry.account_id, dict(entry.postings)):
+        if await _booked(tx, entry.cause) != dict(entry.postings):
             raise EntryConflict(entry.cause)
         return Booked(head.seq, Credits(head.nano), new=False)
     await tx.execute(
         _ADD_POSTINGS,
-        [{"seq": seq, "book": book, "nano": change.nano} for book, change in sorted(entry.postings.items())],
+        [{"seq": seq, "book": book, "nano": moved.nano} for book, moved in sorted(entry.postings.items())],
     )
-    balance = Credits(head.nano + entry.change.nano)
-    moved = {"of_account": entry.account_id, "new_nano": balance.nano, "new_seq": seq, "new_hash": hashed}
-    await tx.execute(_MOVE_BALANCE, moved)
+    balance = Credits(head.nano + change.nano)
+    await tx.execute(
+        _MOVE_BALANCE,
+        {"of_account": account_id, "new_nano": balance.nano, "new_seq": seq, "new_hash": link(head.hash, hashed)},
+    )
     return Booked(seq, balance, new=True)
+
+
+async def post_many(tx: AsyncConnection, entry: Entry, at: datetime, floors: Mapping[str, Credits]) -> int:
+    """Book an entry of many accounts, whose cause was never booked before. Its number.
+
+    Raise ``BelowFloor`` when that would leave any account with less than its floor; nothing is booked then.
+    """
+    if entry.flaw:
+        raise ValueError(entry.flaw)
+    book = _post_many_on_postgres if tx.dialect.name == "postgresql" else _post_many_on_sqlite
+    return await book(tx, entry, at, floors)
+
+
+async def _post_many_on_sqlite(tx: AsyncConnection, entry: Entry, at: datetime, floors: Mapping[str, Credits]) -> int:
+    changes = entry.accounts
+    found = await tx.exec_driver_sql(_HEADS, (json.dumps(list(changes)),))
+    heads = {row.account_id: (row.nano, row.hash) for row in found}
+    low = {
+        account_id: Credits(nano)
+        for account_id, change in changes.items()
+        if (nano := heads.get(account_id, _UNUSED)[0]) + change.nano < floors[account_id].nano
+    }
+    if low:
+        raise BelowFloor(low)
+    seq, hashed = await _book(tx, entry, at)
+    await tx.exec_driver_sql(
+        "INSERT INTO ledger_postings (seq, book, nano) VALUES (?, ?, ?)",
+        [(seq, book, change.nano) for book, change in entry.postings.items()],
+    )
+    await tx.exec_driver_sql(
+        "INSERT INTO ledger_balances (account_id, nano, seq, hash) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (account_id) DO UPDATE SET nano = excluded.nano, seq = excluded.seq, hash = excluded.hash",
+        [
+            (account_id, head[0] + change.nano, seq, link(head[1], hashed))
+            for account_id, change in changes.items()
+            for head in [heads.get(account_id, _UNUSED)]
+        ],
+    )
+    return must(seq)
+
+
+async def _post_many_on_postgres(tx: AsyncConnection, entry: Entry, at: datetime, floors: Mapping[str, Credits]) -> int:
+    changes = entry.accounts
+    arrays = {
+        "accounts": list(changes),
+        "changes": [change.nano for change in changes.values()],
+        "floors": [floors[account_id].nano for account_id in changes],
+    }
+    locked = (await tx.execute(_LOCK_MANY, arrays)).one()
+    if locked.n < len(changes):
+        await tx.execute(_BEGIN_MANY, arrays)
+        locked = (await tx.execute(_LOCK_MANY, arrays)).one()
+    if locked.low:
+        raise BelowFloor({account_id: Credits(nano) for account_id, nano in locked.low.items()})
+    seq, hashed = await _book(tx, entry, at)
+    books = {"books": list(entry.postings), "posted": [change.nano for change in entry.postings.values()]}
+    await tx.execute(_MOVE_MANY, {**arrays, **books, "seq": seq, "digest": hashed})
+    return must(seq)
 
 
 async def balance(tx: AsyncConnection, account_id: str) -> Credits:
@@ -67,24 +124,26 @@ async def statement(
     tx: AsyncConnection, account_id: str, *, since: datetime | None = None, until: datetime | None = None
 ) -> tuple[Credits, Sequence[Line]]:
     """The opening balance, and every movement booked from ``since`` to before ``until``, oldest first."""
-    running = 0
-    opening = 0
-    lines: list[Line] = []
-    rows = await tx.execute(
+    of_account = (
         select(entries, postings.c.nano)
         .join(postings, postings.c.seq == entries.c.seq)
         .where(postings.c.book == book_of(account_id))
-        .order_by(entries.c.seq)
     )
-    for row in rows:
+    running = 0
+    if since is not None:
+        before = of_account.where(entries.c.booked_at < since).subquery()
+        running = int((await tx.execute(select(func.coalesce(func.sum(before.c.nano), 0)))).scalar_one())
+        of_account = of_account.where(entries.c.booked_at >= since)
+    if until is not None:
+        of_account = of_account.where(entries.c.booked_at < until)
+    opening = Credits(running)
+    lines: list[Line] = []
+    for row in await tx.execute(of_account.order_by(entries.c.seq)):
         running += row.nano
-        if since is not None and row.booked_at < since:
-            opening = running
-        elif until is None or row.booked_at < until:
-            lines.append(
-                Line(row.seq, row.cause, row.happened_at, row.booked_at, Credits(row.nano), Credits(running), row.facts)
-            )
-    return Credits(opening), lines
+        lines.append(
+            Line(row.seq, row.cause, row.happened_at, row.booked_at, Credits(row.nano), Credits(running), row.facts)
+        )
+    return opening, lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +153,13 @@ class Record:
     seq: int
     booked_at: datetime
     cause: str
-    account_id: str
     facts: dict[str, object]
     postings: dict[str, Credits]
 
     @property
-    def change(self) -> tuple[str, Credits]:
-        """Whose balance moved, and by how much."""
-        return self.account_id, self.postings.get(book_of(self.account_id), Credits.ZERO)
+    def accounts(self) -> dict[str, Credits]:
+        """Whose balances moved, and by how much."""
+        return accounts_in(self.postings)
 
 
 async def newest(tx: AsyncConnection, limit: int) -> Sequence[Record]:
@@ -120,7 +178,7 @@ async def _records(tx: AsyncConnection, query: Select[Any]) -> Sequence[Record]:
     of_these = postings.c.seq.in_(query.with_only_columns(entries.c.seq).subquery().select())
     for posting in await tx.execute(select(postings).where(of_these).order_by(postings.c.book)):
         moved[posting.seq][posting.book] = Credits(posting.nano)
-    return [Record(row.seq, row.booked_at, row.cause, row.account_id, row.facts, moved[row.seq]) for row in rows]
+    return [Record(row.seq, row.booked_at, row.cause, row.facts, moved[row.seq]) for row in rows]
 
 
 async def every_entry(tx: AsyncConnection) -> AsyncIterator[tuple[Row[Any], Entry]]:
@@ -154,6 +212,22 @@ async def orphans(tx: AsyncConnection) -> int:
     return (await tx.execute(missing.where(entries.c.seq.is_(None)))).scalar_one()
 
 
+async def unguarded(tx: AsyncConnection) -> Sequence[str]:
+    """The tables that the database would let somebody change, because a trigger is gone, switched off or toothless."""
+    tables = [entries.name, postings.name]
+    if tx.dialect.name == "postgresql":
+        guarded = {row.name for row in await tx.execute(_GUARDED)}
+        return [table for table in tables if table not in guarded]
+    triggers = [row.sql for row in await tx.execute(_TRIGGERS)]
+    guards = {
+        table: [f"BEFORE {verb} ON {table} BEGIN SELECT RAISE(ABORT," for verb in ("UPDATE", "DELETE")]
+        for table in tables
+    }
+    return [
+        table for table, wanted in guards.items() if not all(any(each in sql for sql in triggers) for each in wanted)
+    ]
+
+
 async def _lock_head(tx: AsyncConnection, account_id: str) -> Row[Any]:
     """The account's balance and chain, locked until the transaction ends."""
     of_account = {"of_account": account_id}
@@ -163,6 +237,22 @@ async def _lock_head(tx: AsyncConnection, account_id: str) -> Row[Any]:
     return (await tx.execute(_LOCK_HEAD, of_account)).one()
 
 
+async def _book(tx: AsyncConnection, entry: Entry, at: datetime) -> tuple[int | None, str]:
+    """The new entry's number and digest; no number when its cause was booked before.
+
+    The accounts are locked already: so the order of numbers is the order of each account's chain.
+    """
+    hashed = digest(entry, at)
+    content = {
+        "cause": entry.cause,
+        "happened_at": entry.happened_at,
+        "booked_at": at,
+        "facts": entry.facts,
+        "hash": hashed,
+    }
+    return (await tx.execute(_book_once(tx.dialect.name), content)).scalar(), hashed
+
+
 # Statements are built once: building them again takes as long as running them.
 _LOCK_HEAD = select(balances).where(balances.c.account_id == bindparam("of_account")).with_for_update()
 _ADD_POSTINGS = insert(postings)
@@ -170,6 +260,52 @@ _MOVE_BALANCE = (
     update(balances)
     .where(balances.c.account_id == bindparam("of_account"))
     .values(nano=bindparam("new_nano"), seq=bindparam("new_seq"), hash=bindparam("new_hash"))
+)
+
+_UNUSED = (0, "")  # the balance and the chain of an account that has no entry yet
+_HEADS = "SELECT account_id, nano, hash FROM ledger_balances WHERE account_id IN (SELECT value FROM json_each(?))"
+_LOCK_MANY = text(
+    """
+    WITH asked AS (
+        SELECT * FROM unnest(CAST(:accounts AS text[]), CAST(:changes AS bigint[]), CAST(:floors AS bigint[]))
+        AS asked(account_id, change, floor)
+    ), locked AS MATERIALIZED (
+        SELECT account_id, nano FROM ledger_balances WHERE account_id = ANY(CAST(:accounts AS text[]))
+        ORDER BY account_id FOR UPDATE
+    )
+    SELECT count(*) AS n, json_object_agg(account_id, nano) FILTER (WHERE nano + change < floor) AS low
+    FROM locked JOIN asked USING (account_id)
+    """
+)
+_BEGIN_MANY = text(
+    """
+    INSERT INTO ledger_balances (account_id, nano, seq, hash)
+    SELECT account_id, 0, 0, '' FROM unnest(CAST(:accounts AS text[])) AS account_id ON CONFLICT DO NOTHING
+    """
+)
+_MOVE_MANY = text(
+    """
+    WITH posted AS (
+        INSERT INTO ledger_postings (seq, book, nano)
+        SELECT :seq, book, nano
+        FROM unnest(CAST(:books AS text[]), CAST(:posted AS bigint[])) AS posted(book, nano)
+    )
+    UPDATE ledger_balances AS held SET
+        nano = held.nano + asked.change, seq = :seq,
+        hash = encode(sha256(convert_to(held.hash || ' ' || CAST(:digest AS text), 'UTF8')), 'hex')
+    FROM unnest(CAST(:accounts AS text[]), CAST(:changes AS bigint[])) AS asked(account_id, change)
+    WHERE held.account_id = asked.account_id
+    """
+)
+_TRIGGERS = text("SELECT sql FROM sqlite_master WHERE type = 'trigger'")
+_GUARDED = text(  # 58: before each statement that updates, deletes or truncates
+    """
+    SELECT tables.relname AS name FROM pg_trigger AS triggers
+    JOIN pg_class AS tables ON tables.oid = triggers.tgrelid
+    JOIN pg_proc AS functions ON functions.oid = triggers.tgfoid
+    WHERE pg_table_is_visible(tables.oid) AND triggers.tgenabled IN ('O', 'A') AND triggers.tgtype = 58
+    AND triggers.tgqual IS NULL AND functions.prosrc LIKE '%RAISE EXCEPTION%'
+    """
 )
 
 
@@ -187,16 +323,14 @@ def _book_once(dialect: str) -> Executable:
     return new.on_conflict_do_nothing(index_elements=["cause"]).returning(entries.c.seq)
 
 
-async def _booked(tx: AsyncConnection, cause: str) -> tuple[str, dict[str, Credits]] | None:
-    rows = (
-        await tx.execute(
-            select(entries.c.account_id, postings.c.book, postings.c.nano)
-            .join(postings, postings.c.seq == entries.c.seq)
-            .where(entries.c.cause == cause)
-        )
-    ).all()
-    return (rows[0].account_id, {row.book: Credits(row.nano) for row in rows}) if rows else None
+async def _booked(tx: AsyncConnection, cause: str) -> dict[str, Credits]:
+    rows = await tx.execute(
+        select(postings.c.book, postings.c.nano)
+        .join(entries, entries.c.seq == postings.c.seq)
+        .where(entries.c.cause == cause)
+    )
+    return {row.book: Credits(row.nano) for row in rows}
 
 
 def _entry(row: Row[Any], moved: dict[str, Credits]) -> Entry:
-    return Entry(row.cause, row.account_id, row.happened_at, moved, row.facts)
+    return Entry(row.cause, row.happened_at, moved, row.facts)

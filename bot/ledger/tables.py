@@ -10,7 +10,7 @@ balances = Table(
     Column("account_id", Text, primary_key=True),
     Column("nano", Whole, nullable=False),
     Column("seq", Whole, nullable=False),  # of the newest entry
-    Column("hash", Text, nullable=False),  # of the newest entry: the head of the account's chain
+    Column("hash", Text, nullable=False),  # the head of the account's chain
     sqlite_strict=True,
 )
 
@@ -19,12 +19,10 @@ entries = Table(
     metadata,
     Column("seq", Whole, primary_key=True, autoincrement=True),
     Column("cause", Text, nullable=False, unique=True),
-    Column("account_id", Text, nullable=False),
     Column("happened_at", Instant, nullable=False),
     Column("booked_at", Instant, nullable=False),
     Column("facts", Json, nullable=False),
-    Column("hash", Text, nullable=False),
-    Index("ix_ledger_entries_account", "account_id", "seq"),
+    Column("hash", Text, nullable=False),  # of everything above and of the postings
     sqlite_strict=True,
     sqlite_autoincrement=True,
 )

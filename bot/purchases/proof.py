@@ -29,7 +29,7 @@ async def _compare(tx: AsyncConnection, audit: Audit) -> None:
         record = entries.pop(f"purchase:{purchase.intent_id}", None)
         if record is None:
             audit.found(f"purchase {purchase.id} was credited, and its entry is missing")
-        elif record.change != (purchase.account_id, Credits.bought_for(purchase.amount)):
+        elif record.accounts != {purchase.account_id: Credits.bought_for(purchase.amount)}:
             audit.found(f"purchase {purchase.id} and entry {record.seq} differ in account or amount")
     known = {purchase.id for purchase in credited}
     for record in entries.values():  # a second payment for a purchase has an entry of its own

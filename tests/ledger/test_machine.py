@@ -14,7 +14,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multi
 from bot.db.engine import Database
 from bot.db.migrate import upgrade
 from bot.ledger import store
-from bot.ledger.model import Book, Entry, EntryConflict, transfer
+from bot.ledger.model import BelowFloor, Book, Entry, EntryConflict, book_of, transfer
 from bot.ledger.service import verify
 from bot.money import Credits
 
@@ -45,7 +45,8 @@ def ledger_machine(database: Database, run: Any, worlds: Any) -> type[RuleBasedS
 
         def note(self, entry: Entry) -> None:
             self.booked[entry.cause] = entry
-            self.order.setdefault(entry.account_id, []).append((self.now, entry.change))
+            for account_id, change in entry.accounts.items():
+                self.order.setdefault(account_id, []).append((self.now, change))
 
         def balance(self, account_id: str) -> Credits:
             return Credits(sum(change.nano for _, change in self.order.get(account_id, [])))
@@ -55,18 +56,18 @@ def ledger_machine(database: Database, run: Any, worlds: Any) -> type[RuleBasedS
             entry = self.entry(account, change, book)
             booked = run(database.write(lambda tx: store.post(tx, entry, self.now)))
             self.note(entry)
-            assert (booked.new, booked.balance) == (True, self.balance(entry.account_id))
+            assert (booked.new, booked.balance) == (True, self.balance(*entry.accounts))
             return entry
 
         @rule(entry=entries)
         def repeat(self, entry: Entry) -> None:
             booked = run(database.write(lambda tx: store.post(tx, entry, self.now)))
-            assert (booked.new, booked.balance) == (False, self.balance(entry.account_id))
+            assert (booked.new, booked.balance) == (False, self.balance(*entry.accounts))
 
         @rule(entry=entries, account=accounts, change=changes, book=books)
         def contradict(self, entry: Entry, account: str, change: Credits, book: Book) -> None:
             other = transfer(entry.cause, f"{self.world}:{account}", change, book, self.now)
-            if (other.account_id, other.postings) != (entry.account_id, entry.postings):
+            if other.postings != entry.postings:
                 with pytest.raises(EntryConflict):
                     run(database.write(lambda tx: store.post(tx, other, self.now)))
 
@@ -84,6 +85,27 @@ def ledger_machine(database: Database, run: Any, worlds: Any) -> type[RuleBasedS
                 self.note(entry)
             return multiple(*fresh)
 
+        @rule(moved=st.dictionaries(accounts, changes, min_size=1), floor=st.integers(-(10**15), 0))
+        def post_many(self, moved: dict[str, Credits], floor: int) -> None:
+            cause = f"usage:{self.world}:{next(self.causes)}"
+            postings = {book_of(f"{self.world}:{account}"): change for account, change in moved.items()}
+            against = Credits(-sum(change.nano for change in moved.values()))
+            entry = Entry(cause, self.now, {**postings, Book.USAGE.value: against})
+            floors = dict.fromkeys(entry.accounts, Credits(floor))
+            low = {
+                account_id: self.balance(account_id)
+                for account_id, change in entry.accounts.items()
+                if self.balance(account_id).nano + change.nano < floor
+            }
+            posting = database.write(lambda tx: store.post_many(tx, entry, self.now, floors))
+            if low:
+                with pytest.raises(BelowFloor) as refused:
+                    run(posting)
+                assert refused.value.balances == low
+            else:
+                run(posting)
+                self.note(entry)
+
         @rule(hours=st.integers(1, 100))
         def wait(self, hours: int) -> None:
             self.now += timedelta(hours=hours)
@@ -100,7 +122,7 @@ def ledger_machine(database: Database, run: Any, worlds: Any) -> type[RuleBasedS
             for line in lines:
                 running += line.change.nano
                 assert line.balance.nano == running
-                assert line.change == self.booked[line.cause].change
+                assert line.change == self.booked[line.cause].accounts[account_id]
             assert running == sum(change.nano for at, change in known if at < last)
 
         async def _statement(self, account_id: str, since: datetime, until: datetime) -> Any:

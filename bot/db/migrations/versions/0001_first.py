@@ -53,7 +53,6 @@ def upgrade() -> None:
         "ledger_entries",
         sa.Column("seq", whole, autoincrement=True, nullable=False),
         sa.Column("cause", sa.Text(), nullable=False),
-        sa.Column("account_id", sa.Text(), nullable=False),
         sa.Column("happened_at", whole, nullable=False),
         sa.Column("booked_at", whole, nullable=False),
         sa.Column("facts", sa.Text(), nullable=False),
@@ -63,7 +62,6 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
         sqlite_strict=True,
     )
-    op.create_index("ix_ledger_entries_account", "ledger_entries", ["account_id", "seq"], unique=False)
     op.create_table(
         "ledger_postings",
         sa.Column("seq", whole, autoincrement=False, nullable=False),
