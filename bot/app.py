@@ -9,7 +9,7 @@ from typing import Self
 
 from prometheus_client import CollectorRegistry, Gauge
 from pydantic import SecretStr
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from bot.accounts.directory import SlackDirectory
 from bot.clock import Clock, SystemClock
@@ -40,6 +40,13 @@ from bot.slack.boundary import Boundary
 from bot.slack.client import SlackClient
 from bot.slack.socket import SocketMode
 from bot.text import Texts, texts_for
+from bot.tokens.service import Gate
+from bot.usage.api import Api
+from bot.usage.holds import Holds
+from bot.usage.meter import Meter
+from bot.usage.parking import Parking
+from bot.usage.proof import compare
+from bot.usage.rating import Rater
 from bot.web.build import build
 from bot.web.health import Health
 from bot.web.pages import ReturnPages
@@ -50,6 +57,7 @@ logger = logging.getLogger(__name__)
 
 _ASK_STRIPE_EVERY = 15.0  # seconds; a payment is credited within a minute though every webhook is lost
 _PROVE_EVERY = 300.0
+_LOOK_FOR_USAGE_EVERY = 5.0  # what was parked is booked within seconds of the price or the credit it waits for
 _SLACK = "https://app.slack.com/client"
 
 
@@ -100,6 +108,14 @@ class Bot:
         self._workers.idle_again = self._nudge
         self.clockwork.every(_ASK_STRIPE_EVERY, "what happened at Stripe", self._worker.listen)
         self.clockwork.every(_PROVE_EVERY, "proof of the books", self._prove)
+        rater = Rater(self.database)
+        self.meter = Meter(self.database, clock, rater)
+        self.meter.nudge = self.clockwork.every(_LOOK_FOR_USAGE_EVERY, "usage", self.meter.work).nudge
+        parking = Parking(self.database, clock, rater)
+        self.clockwork.every(_LOOK_FOR_USAGE_EVERY, "parked usage", parking.work)
+        self._api = Api(
+            Gate(self.database, clock), self.meter, Holds(self.database, clock, rater, self.meter, new_id), clock
+        )
         self.app = bolt.build(token=token, api_url=settings.slack_api_url)
         self._listen()
         self._socket: SocketMode | None = None
@@ -122,6 +138,7 @@ class Bot:
             await bot._prepare_database()
             await bot.slack.open()
             stack.push_async_callback(bot.slack.close)
+            stack.push_async_callback(bot.directory.stop)
             stack.push_async_callback(bot.gateway.aclose)
             stack.push_async_callback(bot._workers.stop)
             if serve:
@@ -136,12 +153,13 @@ class Bot:
         self.clockwork.start()
         self.clockwork.nudge_all()
         stack.push_async_callback(self._crew.stop)
-        await self.server.start()
-        stack.push_async_callback(self.server.stop)
         if app_token := _plain(self.settings.slack_app_token):
             self._socket = SocketMode(self.app, app_token, self._clock)
-            await self._socket.start()
             stack.push_async_callback(self._socket.stop)
+        await self.server.start()
+        stack.push_async_callback(self.server.stop)
+        if self._socket:
+            await self._socket.start()
         logger.info("at work", extra={"url": self.server.url, "socket_mode": self._socket is not None})
 
     async def reconcile(self) -> tuple[int, int]:
@@ -169,9 +187,9 @@ class Bot:
             listeners(self.purchases, boundary, self.texts_of, self.settings.support_email).register(self.app)
         bolt.acknowledge_the_rest(self.app)
 
-    def _routes(self, signing_secrets: Sequence[str]) -> Starlette:
+    def _routes(self, signing_secrets: Sequence[str]) -> ASGIApp:
         pages = ReturnPages(self._came_back, texts_for)
-        routes = [*self.health.routes, *pages.routes, *Webhook(self.gateway, self.purchases).routes]
+        routes = [*self.health.routes, *pages.routes, *Webhook(self.gateway, self.purchases).routes, *self._api.routes]
         return build([*routes, *(SlackDoor(self.app, signing_secrets).routes if signing_secrets else [])])
 
     async def _came_back(self, session_id: str) -> None:
@@ -188,7 +206,9 @@ class Bot:
 
     async def _prove(self) -> int:
         """Prove the books. While they are wrong nothing is sold; what can be read stays readable."""
-        self.audit = await prove(self.database)
+        audit = await prove(self.database)
+        await compare(self.database, audit)
+        self.audit = audit
         for problem in self.audit.problems:
             logger.error("the books are wrong: %s", problem)
         return 0
@@ -206,6 +226,7 @@ class Bot:
         health = Health(registry)
         health.check("database", self._database_trouble)
         health.check("slack", self._slack_trouble)
+        health.check("stripe", self._stripe_trouble, bearable=True)
         health.check("books", self._books_trouble)
         return health
 
@@ -218,6 +239,9 @@ class Bot:
 
     async def _slack_trouble(self) -> str | None:
         return await self._socket.trouble() if self._socket else None
+
+    async def _stripe_trouble(self) -> str | None:
+        return self._worker.stripe_trouble
 
     async def _books_trouble(self) -> str | None:
         return self.audit.problems[0] if self.audit.problems else None
@@ -247,6 +271,7 @@ async def diagnose(settings: Settings) -> Report:
                 slack=slack.whoami,
                 socket=partial(slack.try_socket, _plain(settings.slack_app_token)),
                 stripe=gateway.probe,
+                customer=gateway.has_customer,
                 stuck=look_for_stuck,
             )
         )

@@ -38,6 +38,14 @@ class Credits:
         """The only bridge between the two kinds of money."""
         return cls(price.cents * NANO_PER_CENT)
 
+    @classmethod
+    def exactly(cls, text: str) -> Self:
+        """Read what ``exact`` writes, and anything like it. Raise ``UnreadableAmount``."""
+        if not (found := re.fullmatch(r"(-?)([0-9]{1,9})(?:\.([0-9]{1,9}))?", text, re.ASCII)):
+            raise UnreadableAmount(text)
+        nano = int(found[2]) * NANO_PER_CREDIT + int((found[3] or "").ljust(9, "0"))
+        return cls(-nano if found[1] else nano)
+
     @property
     def exact(self) -> str:
         """Every digit that matters, at least two decimals: ``12.345678901``."""
@@ -76,6 +84,7 @@ class AmbiguousAmount(ValueError):
 _SPACES = re.compile(r"[\s\u00a0\u202f\u2009]+")
 _FULL_WIDTH = str.maketrans("０１２３４５６７８９．，", "0123456789.,")
 _CURRENCY = re.compile(r"^(?:US\$|USD|\$)|(?:US\$|USD|\$)$", re.IGNORECASE)
+_NO_CENTS = re.compile(r"(?<=[0-9])([.,]) ?[-–—]{1,2}$")  # 50,- as Danes write it, 50.– as the Swiss do
 _SIGNS = ".,'’"
 
 
@@ -83,10 +92,11 @@ def parse_usd(text: str, *, decimal: str, group: str) -> Usd:
     """Read a typed amount with the reader's separators (``decimal`` and ``group``, one character each).
 
     Raises ``UnreadableAmount`` when it is no amount, and ``AmbiguousAmount`` when readers elsewhere would
-    see another amount and the reader's own convention does not decide. Limits are not checked here.
+    see another amount and the reader's own convention does not decide: a part of a cent that one of its readings
+    has is rounded there. Limits are not checked here.
     """
     typed = _SPACES.sub(" ", text.translate(_FULL_WIDTH)).strip()
-    typed = _CURRENCY.sub("", typed, count=1).strip()
+    typed = _NO_CENTS.sub(r"\g<1>00", _CURRENCY.sub("", typed, count=1).strip())
     if not re.fullmatch(r"[0-9][0-9 .,'’]*", typed) or len(typed) > 24:
         raise UnreadableAmount(text)
     own = _read(typed, decimal, " " if group.isspace() else group)
@@ -104,7 +114,7 @@ def parse_usd(text: str, *, decimal: str, group: str) -> Usd:
     meaning = meanings.pop()
     if thousandths := re.fullmatch(r"([1-9][0-9]{0,2})[.,]([0-9]{3})", typed):
         # In the reader's own convention this is a decimal with three places; elsewhere it is thousands.
-        raise AmbiguousAmount((meaning, Usd(int(thousandths[1]) * 100 + int(thousandths[2]) // 10)))
+        raise AmbiguousAmount((meaning, Usd(int(thousandths[1]) * 100 + (int(thousandths[2]) + 5) // 10)))
     return meaning
 
 

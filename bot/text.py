@@ -10,6 +10,7 @@ from typing import Final
 
 from babel import Locale, UnknownLocaleError, negotiate_locale
 from babel.dates import format_date
+from babel.lists import format_list
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -54,6 +55,8 @@ class Texts:
                 return format_date(fact, format="long", locale=self.locale)
             case str():
                 return fact
+            case tuple():
+                return format_list(fact, style="or", locale=self.locale)
         raise TypeError(f"no way to show {type(fact).__name__} in a sentence")
 
     @property

@@ -26,6 +26,8 @@ from bot.ledger import store as ledger
 from bot.ledger.service import verify
 from bot.money import Credits, Usd
 from bot.outbox import store as outbox
+from bot.prices import store as prices
+from bot.prices.model import Price
 from bot.purchases import store as purchases
 from bot.purchases.model import LIVE, Purchase, Status
 from bot.sandbox import run
@@ -35,6 +37,11 @@ from bot.sandbox.slack.records import Ack
 from bot.sandbox.world import ACCOUNT, OWNER, STRIPE_KEY, WEBHOOK_SECRET, World
 from bot.slack import names
 from bot.slack.manifest import manifest
+from bot.tokens import store as tokens
+from bot.tokens.model import Bearer, Scope, hash_of, new_token
+from bot.usage import store as usage
+
+from .genstudio import MODEL, PRICE, PROVIDER, Program
 
 Json = dict[str, Any]
 
@@ -71,6 +78,7 @@ class Stage:
     settings: Json
     log: io.StringIO
     _life: AsyncExitStack
+    _programs: AsyncExitStack = field(default_factory=AsyncExitStack)
     books_are_broken: bool = False
     mistakes_are_expected: bool = False  # the log may show a bug's traceback
     lost_cards: set[str] = field(default_factory=set)  # keys of messages that cannot reach Slack any more
@@ -116,6 +124,7 @@ class Stage:
                     await world.slack.until(lambda: world.slack.connected)
                     yield stage
                 finally:
+                    await stage._programs.aclose()
                     await stage.stop()
             print(*_of_interest(log.getvalue()), sep="\n")  # pytest shows it where a story failed
 
@@ -245,6 +254,67 @@ class Stage:
 
         await self.bot.database.write(write)
 
+    # ── programs that use models ──────────────────────────────────────────────────────────────────────────────────
+
+    async def program(self, name: str = "genstudio", *may: Scope) -> Program:
+        """A program with a new token, which may do everything unless it is said what."""
+        token = new_token()
+        bearer = Bearer(name, frozenset(may or Scope))
+        at = self.world.clock.now()
+        await self.bot.database.write(partial(tokens.add, bearer=bearer, hash=hash_of(token), at=at))
+        program = Program(self.bot.server.url, token)
+        self._programs.push_async_callback(program.aclose)
+        return program
+
+    async def price(
+        self, *figures: str | None, model: str = MODEL, since: datetime | None = None, until: datetime | None = None
+    ) -> None:
+        """Write a price in dollars per million tokens: input, output, cached input, cache write. It is a month old."""
+        wanted = [None if each is None else Credits.exactly(each).nano for each in figures or PRICE]
+        read, output, cached, written = [*wanted, None, None][:4]
+        assert read is not None
+        assert output is not None
+        start = since or self.ago(days=30)
+        price = Price(0, PROVIDER, model, read, output, start, cached, written, until)
+        assert await self.bot.database.write(partial(prices.add, price=price, at=self.world.clock.now()))
+
+    async def markup(self, scope: str, basis_points: int, since: datetime | None = None) -> None:
+        write = partial(
+            prices.set_markup, scope=scope, basis_points=basis_points, effective_at=since or self.ago(days=30)
+        )
+        await self.bot.database.write(partial(write, at=self.world.clock.now()))
+
+    def ago(self, **units: float) -> datetime:
+        return self.world.clock.now() - timedelta(**units)
+
+    async def parked(self) -> dict[str, int]:
+        """How many events wait, by reason."""
+        async with self.bot.database.read() as tx:
+            waiting = await usage.waiting(tx)
+        return {
+            reason: sum(each.count for each in waiting if each.reason == reason)
+            for reason in {each.reason for each in waiting}
+        }
+
+    @asynccontextmanager
+    async def held_database(self) -> AsyncIterator[None]:
+        """Nobody else can store events meanwhile."""
+        held, let_go = asyncio.Event(), asyncio.Event()
+
+        async def hold(tx: Any) -> None:
+            if not self.bot.database.is_sqlite:
+                await tx.execute(text("LOCK TABLE usage_events IN EXCLUSIVE MODE"))
+            held.set()
+            await let_go.wait()
+
+        holding = asyncio.create_task(self.bot.database.write(hold))
+        await held.wait()
+        try:
+            yield
+        finally:
+            let_go.set()
+            await holding
+
     @contextmanager
     def held_up(self, call: str) -> Iterator["Gate"]:
         """Calls wait at this gate, before their work is done, until it is opened."""
@@ -350,16 +420,11 @@ class Stage:
         if not await self.purchases():
             return
         await self._rest()
-        await self.wind(20)
-        now = self.world.clock.now()
-        await self.wind(20)
-        await self.until(lambda: self._has_listened_since(now))
+        for _ in range(2):  # the second reading begins when everything in the first was heeded
+            asked = len(self.calls("GET", "/v1/events"))
+            await self.wind(20)
+            await self.until(lambda asked=asked: len(self.calls("GET", "/v1/events")) > asked)
         await self._rest()
-
-    async def _has_listened_since(self, moment: datetime) -> bool:
-        async with self.bot.database.read() as tx:
-            heard = await purchases.cursor(tx, "stripe_events")
-        return heard is not None and heard >= moment
 
     async def _rest(self) -> None:
         for step in (0.0, *[1.5] * 60, 60, 300, 300, 300):  # a place gets one new message a second
@@ -384,15 +449,24 @@ class Stage:
         audit = await verify(self.bot.database)
         assert audit.ok or self.books_are_broken, audit.problems
         async with self.bot.database.read() as tx:
-            booked = {entry.cause: _credit_in(entry.postings) for entry in await ledger.newest(tx, 10_000)}
+            entries = await ledger.newest(tx, 10_000)
+            costs = {(f"usage:{row.batch}", row.account_id): Credits(int(row.nano)) for row in await tx.execute(_COSTS)}
+        of_usage = [entry for entry in entries if entry.cause.startswith("usage:")]
+        booked = {entry.cause: _credit_in(entry.postings) for entry in entries if entry not in of_usage}
+        self._every_use_is_debited_once(of_usage, costs)
         assert all(credit.nano for credit in booked.values()), "an entry that moves nothing"
         everything = await self.purchases()
         self._every_payment_is_credited_once(booked, everything)
         if not self.books_are_broken:
-            await self._the_balance_is_what_was_kept(booked)
+            spent = sum(cost.nano for (_, account), cost in costs.items() if account == ACCOUNT)
+            await self._the_balance_is_what_was_kept(booked, Credits(spent))
         self._every_purchase_is_told(everything)
         self._nothing_can_still_be_paid(everything)
         self._no_secret_in_the_logs()
+
+    def _every_use_is_debited_once(self, entries: list[ledger.Record], costs: dict[tuple[str, str], Credits]) -> None:
+        moved = {(each.cause, account): change for each in entries for account, change in each.accounts.items()}
+        assert moved == {of: Credits(-cost.nano) for of, cost in costs.items()}
 
     def _every_payment_is_credited_once(self, booked: dict[str, Credits], everything: list[Purchase]) -> None:
         by_id = {each.id: each for each in everything}
@@ -413,13 +487,13 @@ class Stage:
         credited = [each for each in paid if by_id[each].status is not Status.QUARANTINED]
         assert len(causes) == len(credited), "a credit without a payment"
 
-    async def _the_balance_is_what_was_kept(self, booked: dict[str, Credits]) -> None:
+    async def _the_balance_is_what_was_kept(self, booked: dict[str, Credits], spent: Credits) -> None:
         credited = {cause.partition(":")[2] for cause in booked if cause.startswith("purchase:")}
         kept = sum(intent["amount_received"] for intent in self.stripe.succeeded_intents() if intent["id"] in credited)
         state = self.stripe.state
         kept -= sum(each["amount"] for each in state.refunds if each["status"] == "succeeded")
         kept -= sum(each["amount"] for each in state.disputes if each["status"] not in ("won", "prevented"))
-        assert await self.balance() == str(Credits.bought_for(Usd(kept)))
+        assert await self.balance() == str(Credits(Credits.bought_for(Usd(kept)).nano - spent.nano))
 
     def _every_purchase_is_told(self, everything: list[Purchase]) -> None:
         for each in everything:
@@ -522,6 +596,10 @@ def _credit_in(postings: dict[str, Credits]) -> Credits:
     [credit] = [change for book, change in postings.items() if book.startswith("account:")]
     return credit
 
+
+_COSTS = text(
+    "SELECT batch, account_id, sum(nano) AS nano FROM usage_events WHERE batch IS NOT NULL GROUP BY batch, account_id"
+)
 
 OpenStage = Callable[..., Awaitable[Stage]]
 """Opens a stage with the options of ``Stage.open``; closed and checked when the test is over."""

@@ -14,6 +14,7 @@ from sqlalchemy import make_url
 
 from bot.app import Bot, Unusable
 from bot.db.engine import AlreadyRunning
+from bot.sandbox.faults import Kind
 from bot.sandbox.world import MEMBER, OWNER, SECOND_OWNER, World
 
 from .stage import OpenStage, Stage, buttons, says, tamper
@@ -33,13 +34,50 @@ async def test_a_bot_that_works_is_alive_ready_and_counts(open_stage: OpenStage)
     await stage.bought("25")
     await stage.wind(1)
 
-    assert await ready(stage) == (200, {"ready": True, "wrong": {}})
+    await stage.until(lambda: _is_ready(stage))
     async with httpx.AsyncClient() as client:
         assert (await client.get(f"{stage.bot.server.url}/healthz")).text == "alive\n"
         await stage.until(lambda: stage.bot.audit.entries == 1)
         counted = (await client.get(f"{stage.bot.server.url}/metrics")).text
     assert "credits_bot_books_ok 1.0" in counted
     assert "credits_bot_credits_held 25.0" in counted
+
+
+async def test_a_bot_is_not_ready_before_slack_and_stripe_have_answered(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
+    await stage.stop()
+    refusing = stage.faults.arm("apps.connections.open", Kind.STATUS, None)
+    with stage.held_up("GET /v1/events"):
+        await stage.start()
+        status, body = await ready(stage)
+        assert (status, sorted(body["wrong"])) == (503, ["slack", "stripe"])
+        assert {why.partition(":")[0] for why in body["wrong"].values()} == {"starting"}
+        refusing.where = "nothing"
+
+    await stage.wind(2)
+    await stage.until(lambda: _is_ready(stage))
+
+
+@pytest.mark.parametrize(("code", "why"), [(401, "the API key is refused"), (500, "no usable answer (HTTP 500)")])
+async def test_readiness_says_what_stripe_last_answered(open_small_stage: OpenStage, code: int, why: str) -> None:
+    stage = await open_small_stage()
+    await stage.until(lambda: _is_ready(stage))
+    stage.faults.arm("GET /v1/events", Kind.STATUS, None, code=code)
+    await stage.wind(15)
+    assert await stage.until(lambda: _wrong(stage)) == {"stripe": why}
+
+    stage.faults.disarm()
+    await stage.wind(15)
+    await stage.until(lambda: _is_ready(stage))
+
+
+async def _is_ready(stage: Stage) -> bool:
+    return (await ready(stage))[0] == 200
+
+
+async def _wrong(stage: Stage) -> dict[str, str]:
+    wrong: dict[str, str] = (await ready(stage))[1]["wrong"]
+    return wrong
 
 
 async def test_a_bot_without_its_settings_says_which_is_missing(tmp_path: Path) -> None:
@@ -104,7 +142,7 @@ async def test_everything_works_over_http_alone(open_stage: OpenStage) -> None:
     await stage.slack.command(MEMBER, stage.home, "/buy-credits")
     assert "Only an owner" in await stage.whisper(MEMBER)
     assert stage.slack.timeouts == []
-    assert await ready(stage) == (200, {"ready": True, "wrong": {}})
+    await stage.until(lambda: _is_ready(stage))
 
 
 async def test_a_request_over_http_that_is_sent_again_buys_nothing_more(open_small_stage: OpenStage) -> None:

@@ -115,7 +115,18 @@ def test_whatever_a_program_may_read_has_json(path: tuple[str, ...]) -> None:
     for name in path:
         assert isinstance(command, click.Group)
         command = command.commands[name]
-    silent = {(), ("accounts",), ("ledger",), ("run",), ("sandbox",), ("migrate",), ("manifest",)}
+    silent = {
+        (),
+        ("accounts",),
+        ("ledger",),
+        ("prices",),
+        ("tokens",),
+        ("usage",),
+        ("run",),
+        ("sandbox",),
+        ("migrate",),
+        ("manifest",),
+    }
     assert (path in silent) != any("--json" in option.opts for option in command.params)
 
 
@@ -180,9 +191,12 @@ def test_editing_keeps_the_balance(on_both: Run, database_url: str) -> None:
 def test_an_id_or_a_workspace_is_taken_once(on_both: Run) -> None:
     on_both("accounts", "add", "acme", *ACME)
     on_both("accounts", "add", "other", *ACME[:4], "--team", "T2", "--owner", "U1")
-    _one_line(on_both("accounts", "add", "acme", *ACME[:4], "--team", "T3", "--owner", "U1", code=1), "acme")
-    _one_line(on_both("accounts", "add", "third", *ACME, code=1), "T1")
-    _one_line(on_both("accounts", "edit", "other", "--team", "T1", code=1), "T1")
+    taken = on_both("accounts", "add", "acme", *ACME[:4], "--team", "T3", "--owner", "U1", code=1)
+    _one_line(taken, "acme exists already")
+    for words in (("add", "third", *ACME), ("edit", "other", "--team", "T1")):
+        _one_line(on_both("accounts", *words, code=1), "the account acme has workspace T1 already")
+    on_both("accounts", "edit", "other", "--team", "T1", "--enterprise", "E1")
+    _one_line(on_both("accounts", "edit", "other", "--enterprise", "", code=1), "the account acme has workspace T1")
     assert len(json.loads(on_both("accounts", "list", "--json").stdout)) == 2
 
 
@@ -192,6 +206,10 @@ def test_an_id_or_a_workspace_is_taken_once(on_both: Run) -> None:
         (["accounts", "add", "x"], "--name, --plan, --team, --owner"),
         (["accounts", "add", "x", *ACME[:4], "--team", "T1"], "--owner"),
         (["accounts", "add", "x", "--plan", "platinum"], "platinum"),
+        *((["accounts", "add", id, *ACME], "an ID has") for id in ("Acme", "acme labs", "é", "", "x" * 64, "a\n")),
+        *((["accounts", "add", "x", *ACME, "--name", name], "--name") for name in ("a\nb", "a\x1b[31m", "a" * 81, " ")),
+        (["accounts", "edit", "x", "--team", ""], "--team cannot be empty"),
+        (["accounts", "edit", "x", "--name", ""], "--name cannot be empty"),
         (["accounts", "add", "x", *ACME[:4], "--team", "C1", "--owner", "U1"], "--team"),
         (["accounts", "add", "x", *ACME[:4], "--team", "T1", "--owner", "anna"], "--owner"),
         (["accounts", "add", "x", *ACME, "--channel", "#general"], "--channel"),

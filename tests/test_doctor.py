@@ -1,6 +1,7 @@
 """The doctor: says what is wrong, why it matters and what mends it, against real servers and databases."""
 
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -97,6 +98,7 @@ async def ward(migrated: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             slack=client.whoami,
             socket=partial(client.try_socket, slack.app_token),
             stripe=gateway.probe,
+            customer=gateway.has_customer,
             stuck=_nothing_stuck,
         ),
     )
@@ -203,6 +205,46 @@ async def test_services_that_do_not_answer_block_and_hide_nothing_else(ward: War
     assert found["slack_bot_token"].level is Level.BLOCKING
     assert found["stripe_key"].level is Level.BLOCKING
     assert found["accounts"].level is Level.OK
+
+
+@on_sqlite
+async def test_a_machine_that_reaches_nobody_is_told_whom_and_what_to_look_at(ward: Ward) -> None:
+    nobody = "http://127.0.0.1:9"
+    client = SlackClient("xoxb-1", f"{nobody}/api/")
+    await client.open()
+    stripe = StripeGateway(api_key=STRIPE_KEY, api_url=nobody, webhook_secrets=(), done_url="", cancelled_url="")
+    patient = replace(ward.patient, slack=client.whoami, stripe=stripe.probe)
+    ward.patient = replace(patient, socket=partial(client.try_socket, "xapp-1"))
+    found = await ward.findings(slack_api_url=f"{nobody}/api/", stripe_api_url=nobody)
+    await client.close()
+    await stripe.aclose()
+
+    for name, setting in (("slack_bot_token", "SLACK"), ("slack_app_token", "SLACK"), ("stripe_key", "STRIPE")):
+        assert (found[name].level, found[name].found) == (Level.BLOCKING, "this machine does not reach 127.0.0.1:9")
+        assert f"name lookup, firewall and proxy of this machine, and whether {setting}_API_URL" in found[name].mend
+
+
+@on_sqlite
+async def test_a_key_that_stripe_refuses_is_not_taken_for_a_bad_line(ward: Ward) -> None:
+    ward.stripe.faults.arm("GET /v1/balance", Kind.STATUS, None, code=401)
+    found = await ward.findings()
+
+    assert found["stripe_key"].found == "Stripe: the API key is refused"
+    assert found["stripe_key"].mend.startswith("make a key at ")
+
+
+async def test_customers_that_are_gone_at_stripe_are_told_before_anybody_buys(ward: Ward, migrated: Database) -> None:
+    there = ward.stripe.customers.create({})["id"]
+    known = replace(ACME, customer=there)
+    await migrated.write(lambda tx: accounts.replace(tx, known))
+    assert (await ward.findings())["customers"].found == "1 at Stripe"
+    assert (await ward.findings(stripe_api_key=None))["customers"].level is Level.SKIPPED
+
+    ward.stripe.customers.delete(there)
+    found = await ward.findings()
+    assert (found["customers"].level, found["customers"].found) == (Level.WARNING, f"not at Stripe: {there} of acme")
+    ward.stripe.faults.arm("*", Kind.STATUS, None)
+    assert (await ward.findings())["customers"].found == "not looked at: Stripe did not say"
 
 
 @on_sqlite
@@ -360,6 +402,40 @@ async def test_a_file_that_others_may_read_is_noticed(ward: Ward, migrated: Data
     found = await ward.findings()
     assert found["database_file"].level is Level.WARNING
     assert found["database_file"].mend == f"chmod 600 {migrated.file}"
+
+
+@on_sqlite
+async def test_settings_that_others_may_read_are_noticed(ward: Ward, tmp_path: Path) -> None:
+    assert "env_file" not in await ward.findings()
+    file = tmp_path / ".env"
+    file.write_text("PORT=8080\n")
+    file.chmod(0o600)
+    assert (await ward.findings())["env_file"].level is Level.OK
+
+    file.chmod(0o640)
+    found = await ward.findings()
+    assert (found["env_file"].level, found["env_file"].mend) == (Level.WARNING, f"chmod 600 {file}")
+
+
+@on_sqlite
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+async def test_a_folder_that_may_not_be_written_is_said_plainly(ward: Ward, tmp_path: Path) -> None:
+    folder = tmp_path / "shelf"
+    folder.mkdir(mode=0o500)
+    found = await ward.findings(database=Database(f"sqlite+aiosqlite:///{folder / 'credits.db'}"))
+
+    assert found["database"].level is Level.BLOCKING
+    assert found["database"].found.startswith(f"this user may not write into the folder {folder}")
+
+
+@on_sqlite
+async def test_a_folder_that_is_not_there_is_said_plainly(ward: Ward, tmp_path: Path) -> None:
+    found = await ward.findings(database=Database(f"sqlite+aiosqlite:///{tmp_path / 'shelf' / 'credits.db'}"))
+
+    assert (found["database"].level, found["database"].found) == (
+        Level.BLOCKING,
+        f"there is no folder {tmp_path / 'shelf'}",
+    )
 
 
 def test_the_report_reads_well_and_parses() -> None:

@@ -53,6 +53,13 @@ rubbish = st.one_of(
         ("２５０", ENGLISH, 250_00),
         ("0.5", ENGLISH, 50),
         ("0", ENGLISH, 0),
+        # Whole amounts with a dash for the cents.
+        ("50,-", DANISH, 50_00),
+        ("1.234,-", DANISH, 1_234_00),
+        ("$ 50.–", SWISS, 50_00),
+        ("50,-", ENGLISH, 50_00),
+        ("1.234,-", ENGLISH, 1_234_00),
+        ("50,-- USD", DANISH, 50_00),
     ],
 )
 def test_an_amount_is_read_as_the_reader_writes_it(typed: str, convention: dict[str, str], cents: int) -> None:
@@ -67,6 +74,9 @@ def test_an_amount_is_read_as_the_reader_writes_it(typed: str, convention: dict[
         ("250.000", ENGLISH, "250000.00", "250.00"),
         ("1,234", DANISH, "1234.00", "1.23"),
         ("100,000", DANISH, "100000.00", "100.00"),
+        ("12.345", ENGLISH, "12345.00", "12.35"),
+        ("12,344", DANISH, "12344.00", "12.34"),
+        ("1.999", ENGLISH, "1999.00", "2.00"),
     ],
 )
 def test_an_amount_of_two_meanings_is_asked_about(
@@ -81,6 +91,7 @@ def test_an_amount_of_two_meanings_is_asked_about(
     "typed",
     [
         *("", " ", ".", "$", "USD", "abc", "five", "1e5", "1E5", "0x10", "1_000", "-5", "−5", "+5", "5-", "--5", "(5)"),
+        *(",-", "5,---", "5,-0"),
         *("1..5", "1,,5", "1.", ".5", ",5", "5.1234", "1.2345", "0.500", "1,23,456", "12,34.56", "1,2345", "00", "007"),
         *(
             "1.234.56",
@@ -118,13 +129,16 @@ def test_what_the_bot_writes_it_reads_again(amount: Usd, texts: Texts) -> None:
 @example("1.234.567,8.9", ENGLISH)
 @example("1'50", ENGLISH)
 @example("1 234 567", DANISH)
+@example("1.234,-", ENGLISH)
 def test_no_reading_is_ever_a_guess(typed: str, convention: dict[str, str]) -> None:
     """What is accepted is well formed in the reader's own convention, or means one amount in every other."""
     try:
         amount = parse_usd(typed, **convention)
     except (UnreadableAmount, AmbiguousAmount):
         return
-    bare = re.sub(r"^(us\$|usd|\$)|(us\$|usd|\$)$", "", _plain(typed), count=1, flags=re.IGNORECASE).strip()
+    bare = _with_cents(
+        re.sub(r"^(us\$|usd|\$)|(us\$|usd|\$)$", "", _plain(typed), count=1, flags=re.IGNORECASE).strip()
+    )
     meanings = {
         (decimal, group): meaning
         for decimal, group in itertools.permutations([".", ",", "'", "’", " "], 2)
@@ -196,6 +210,12 @@ def test_a_dollar_buys_a_credit_to_the_last_cent(amount: Usd) -> None:
 def _plain(typed: str) -> str:
     marks = str.maketrans("０１２３４５６７８９．，", "0123456789.,")
     return re.sub(r"\s+", " ", typed.translate(marks)).strip()
+
+
+def _with_cents(bare: str) -> str:
+    """A dash in the place of the cents says that there are none."""
+    whole = bare.rstrip("-–—").rstrip()
+    return f"{whole}00" if whole != bare and whole.endswith((".", ",")) else bare
 
 
 def _meaning(typed: str, decimal: str, group: str) -> int | None:

@@ -83,6 +83,13 @@ def test_money_and_numbers_are_written_as_the_language_does() -> None:
     assert danish.show(datetime(2026, 11, 3, tzinfo=UTC)) == "3. november 2026"
 
 
+def test_several_people_are_a_choice_as_the_language_puts_it() -> None:
+    assert [texts_for("en").show(people) for people in ((), ("A",), ("A", "B"), ("A", "B", "C"))] == [
+        *("", "A", "A or B", "A, B, or C")
+    ]
+    assert texts_for("da").show(("A", "B", "C")) == "A, B eller C"
+
+
 def test_more_is_never_shown_than_there_is() -> None:
     assert texts_for("en").show(Credits(999_999_999)) == "0.99"
 

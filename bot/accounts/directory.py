@@ -1,18 +1,23 @@
 """People, as Slack knows them: remembered for a while, because a form must open within three seconds."""
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from bot.accounts.model import Person, Standing, Workspace
 from bot.clock import Clock
+from bot.clockwork import Crew
 from bot.errors import Outage
 from bot.slack.client import SlackRefused
 
 Profile = Callable[[str], Awaitable[Mapping[str, Any]]]
 """Slack's ``user`` object for a user id (users.info with the locale). Raises ``Outage``."""
 
+logger = logging.getLogger(__name__)
+
 _REMEMBERED = 10_000
+_FRESH = timedelta(seconds=20)  # whoever is asked about later than this is looked up again beside the answer
 
 
 class Directory(Protocol):
@@ -28,17 +33,41 @@ class Directory(Protocol):
 
 
 class SlackDirectory:
-    """Asks Slack, and remembers the answers in memory."""
+    """Asks Slack, and remembers the answers in memory.
+
+    An answer that is still good is given at once and then renewed: whoever changed their language, or became a guest,
+    is known as that when they press something for the second time.
+    """
 
     def __init__(self, profile: Profile, clock: Clock) -> None:
         self._profile = profile
         self._clock = clock
         self._known: dict[str, tuple[datetime, Person]] = {}
+        self._being_asked: set[str] = set()
+        self._crew = Crew(20)
+
+    async def stop(self) -> None:
+        await self._crew.stop()
 
     async def person(self, workspace: Workspace, user_id: str, *, at_most_old: timedelta) -> Person:
         now = self._clock.now()
         if (known := self._known.get(user_id)) and abs(now - known[0]) <= at_most_old:
+            if abs(now - known[0]) > _FRESH and self._crew.free and user_id not in self._being_asked:
+                self._being_asked.add(user_id)
+                self._crew.start(self._renew(workspace, user_id))
             return known[1]
+        return await self._ask(workspace, user_id)
+
+    async def _renew(self, workspace: Workspace, user_id: str) -> None:
+        try:
+            await self._ask(workspace, user_id)
+        except Outage as outage:
+            logger.info("somebody could not be looked up again: %s", outage)
+        finally:
+            self._being_asked.discard(user_id)
+
+    async def _ask(self, workspace: Workspace, user_id: str) -> Person:
+        now = self._clock.now()
         try:
             person = read_person(await self._profile(user_id), workspace)
         except SlackRefused as refused:

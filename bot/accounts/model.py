@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bot.errors import Refusal
+from bot.money import Credits, Usd
 
 
 class Plan(StrEnum):
@@ -29,6 +30,16 @@ class Workspace:
     team_id: str
 
 
+class AtZero(StrEnum):
+    """What happens to new calls of models when nothing is left."""
+
+    STOP = "stop"
+    GO_ON = "go_on"  # down to the overdraft
+
+
+OVERDRAFT = Credits.bought_for(Usd.dollars(100))
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """A customer of SkyDeck.ai."""
@@ -41,6 +52,8 @@ class Account:
     channel: str | None = None
     language: str = "en"  # of what the bot writes into the channel
     customer: str | None = None  # at Stripe
+    at_zero: AtZero = AtZero.STOP
+    overdraft: Credits = OVERDRAFT  # how far below zero use that has happened already may bring the balance
 
 
 class Standing(StrEnum):

@@ -1,19 +1,22 @@
 """Accounts in the database. The caller owns the transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.accounts.model import Account, Plan, Workspace
+from bot.accounts.model import Account, AtZero, Plan, Workspace
 from bot.accounts.tables import accounts, owners
+from bot.db import versions
+from bot.money import Credits
 
 
 async def add(tx: AsyncConnection, account: Account, at: datetime) -> None:
     """Raise ``IntegrityError`` when the id or the workspace is taken."""
     await tx.execute(insert(accounts).values(id=account.id, created_at=at, **_columns(account)))
     await _set_owners(tx, account)
+    await versions.changed(tx, versions.TERMS)
 
 
 async def replace(tx: AsyncConnection, account: Account) -> None:
@@ -21,13 +24,13 @@ async def replace(tx: AsyncConnection, account: Account) -> None:
     await tx.execute(update(accounts).where(accounts.c.id == account.id).values(**_columns(account)))
     await tx.execute(delete(owners).where(owners.c.account_id == account.id))
     await _set_owners(tx, account)
+    await versions.changed(tx, versions.TERMS)
 
 
-async def set_customer(tx: AsyncConnection, account_id: str, customer: str) -> None:
-    """Remember the customer at Stripe, unless there is one already."""
-    await tx.execute(
-        update(accounts).where(accounts.c.id == account_id, accounts.c.customer.is_(None)).values(customer=customer)
-    )
+async def set_customer(tx: AsyncConnection, account_id: str, customer: str, *, instead_of: str | None = None) -> None:
+    """Remember the customer at Stripe, unless there is one already that is not ``instead_of``."""
+    still = accounts.c.customer.is_not_distinct_from(instead_of)
+    await tx.execute(update(accounts).where(accounts.c.id == account_id, still).values(customer=customer))
 
 
 async def of_id(tx: AsyncConnection, account_id: str) -> Account | None:
@@ -43,6 +46,17 @@ async def of_workspace(tx: AsyncConnection, workspace: Workspace, *, lock: bool 
         lock=lock,
     )
     return max(found, key=lambda account: account.workspace.enterprise_id, default=None)
+
+
+async def terms(tx: AsyncConnection, account_ids: Collection[str]) -> Sequence[tuple[str, Plan, Credits]]:
+    """Plan and overdraft of those of these accounts that exist."""
+    found: list[tuple[str, Plan, Credits]] = []
+    wanted = sorted(account_ids)
+    for first in range(0, len(wanted), 1_000):
+        query = select(accounts.c.id, accounts.c.plan, accounts.c.overdraft_nano)
+        rows = await tx.execute(query.where(accounts.c.id.in_(wanted[first : first + 1_000])))
+        found += [(row.id, Plan(row.plan), Credits(row.overdraft_nano)) for row in rows]
+    return found
 
 
 async def every(tx: AsyncConnection) -> Sequence[Account]:
@@ -70,6 +84,8 @@ async def _where(tx: AsyncConnection, condition: ColumnElement[bool], *, lock: b
             channel=row.channel,
             language=row.language,
             customer=row.customer,
+            at_zero=AtZero(row.at_zero),
+            overdraft=Credits(row.overdraft_nano),
         )
     return list(found.values())
 
@@ -90,4 +106,6 @@ def _columns(account: Account) -> dict[str, object]:
         "channel": account.channel,
         "language": account.language,
         "customer": account.customer,
+        "at_zero": account.at_zero,
+        "overdraft_nano": account.overdraft.nano,
     }

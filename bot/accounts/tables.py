@@ -3,7 +3,7 @@
 from sqlalchemy import Column, ForeignKey, Index, Table, Text
 
 from bot.accounts.model import Plan
-from bot.db.columns import Instant, metadata, one_of
+from bot.db.columns import Instant, Whole, metadata, one_of
 
 accounts = Table(
     "accounts",
@@ -17,6 +17,8 @@ accounts = Table(
     Column("language", Text, nullable=False),
     Column("customer", Text),
     Column("created_at", Instant, nullable=False),
+    Column("at_zero", Text, nullable=False),
+    Column("overdraft_nano", Whole, nullable=False),
     one_of("plan", Plan),
     Index("uq_accounts_workspace", "enterprise_id", "team_id", unique=True),
     sqlite_strict=True,

@@ -25,7 +25,8 @@ async def examine(patient: Patient) -> Report:
             "database": _storage(patient, identity),
         }
     )
-    return Report([*slack, *services.http_door(settings), *services.webhook(settings), *looked])
+    doors = [*services.http_door(settings), *services.webhook(settings)]
+    return Report([*storage.env_file(), *slack, *doors, *looked])
 
 
 async def _storage(patient: Patient, identity: Identity | None) -> list[Finding]:
@@ -35,6 +36,7 @@ async def _storage(patient: Patient, identity: Identity | None) -> list[Finding]
     content = {
         "ledger": storage.books(patient.database, patient.settings.support_email),
         "accounts": storage.customers(patient.database, identity),
+        "customers": storage.payers(patient.database, patient.settings, patient.customer),
         "outbox": storage.messages(patient.database, patient.clock.now()),
         "purchases": storage.purchases(patient.stuck),
     }

@@ -26,6 +26,7 @@ class Patient:
     slack: Callable[[], Awaitable[Identity]]  # whose SLACK_BOT_TOKEN it is; raises SlackRefused or Outage
     socket: Callable[[], Awaitable[object]]  # asks for a Socket Mode connection with SLACK_APP_TOKEN; raises the same
     stripe: Callable[[], Awaitable[Mapping[str, str]]]  # PaymentGateway.probe
+    customer: Callable[[str], Awaitable[bool]]  # PaymentGateway.has_customer
     stuck: Callable[[], Awaitable[Stuck]]  # asked where the tables are the newest
     clock: Clock = field(default_factory=SystemClock)  # what the bot goes by
     machine: Clock = field(default_factory=SystemClock)  # what signatures are checked by, in the sandbox too

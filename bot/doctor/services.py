@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic import SecretStr
@@ -47,7 +48,8 @@ async def bot_token(
         try:
             identity = await _within("Slack", ask())
         except (SlackRefused, Outage) as error:
-            fault = _slack_fault(name, error, f"copy SLACK_BOT_TOKEN anew from {_OAUTH_PAGE}")
+            mend = f"copy SLACK_BOT_TOKEN anew from {_OAUTH_PAGE}"
+            fault = _slack_fault(name, error, settings.slack_api_url, mend)
     if identity is None:
         return [*filter(None, [fault]), skipped("slack_scopes", "there is no bot token that works")], None
     return [ok(name, f"the bot of {identity.team or 'workspace'} ({identity.team_id})"), _scopes(identity)], identity
@@ -74,7 +76,8 @@ async def app_token(settings: Settings, ask: Callable[[], Awaitable[object]]) ->
     try:
         await _within("Slack", ask())
     except (SlackRefused, Outage) as error:
-        return [_slack_fault(name, error, f"copy SLACK_APP_TOKEN anew from {_APP_LEVEL_PAGE}")]
+        mend = f"copy SLACK_APP_TOKEN anew from {_APP_LEVEL_PAGE}"
+        return [_slack_fault(name, error, settings.slack_api_url, mend)]
     return [ok(name, "Slack offers a Socket Mode connection")]
 
 
@@ -102,8 +105,10 @@ async def stripe_key(settings: Settings, probe: Callable[[], Awaitable[Mapping[s
     try:
         about = await _within("Stripe", probe())
     except Outage as error:
-        mend = f"make a key at {_KEY_PAGE}, with {_KEY_RIGHTS}; or see https://status.stripe.com"
-        return [blocking(name, str(error), "nothing can be charged", mend)]
+        found, mend = str(error), f"make a key at {_KEY_PAGE}, with {_KEY_RIGHTS}"
+        if not error.reason.startswith("the API key"):
+            found, mend = _unreached(error, "STRIPE_API_URL", settings.stripe_api_url, "https://status.stripe.com")
+        return [blocking(name, found, "nothing can be charged", mend)]
     money = "real money moves" if about["mode"] == "live" else "no real money moves"
     return [ok(name, f"{about['mode']} mode: {money} (account {about['account']})")]
 
@@ -160,8 +165,17 @@ def _unusable(name: str, setting: str, secret: SecretStr | None, starts: tuple[s
     return None
 
 
-def _slack_fault(name: str, error: SlackRefused | Outage, mend: str) -> Finding:
+def _slack_fault(name: str, error: SlackRefused | Outage, url: str, mend: str) -> Finding:
     if isinstance(error, SlackRefused):
         return blocking(name, f"Slack refuses it: {error}", _UNREACHED, mend)
-    way = "see whether this machine reaches SLACK_API_URL, and https://slack-status.com"
-    return blocking(name, str(error), _UNREACHED, way)
+    found, way = _unreached(error, "SLACK_API_URL", url, "https://slack-status.com")
+    return blocking(name, found, _UNREACHED, way)
+
+
+def _unreached(error: Outage, setting: str, url: str, status: str) -> tuple[str, str]:
+    """What was found and what to look at, of a service that does not answer as it should."""
+    host = urlsplit(url).netloc
+    if error.reason.startswith("no connection"):
+        way = f"check name lookup, firewall and proxy of this machine, and whether {setting} is right"
+        return f"this machine does not reach {host}", way
+    return f"{error} (asked {host})", f"see {status}, and whether {setting} is right"

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import text
@@ -19,6 +20,7 @@ from bot.errors import Outage
 from bot.ledger import service as ledger
 from bot.logs import redact
 from bot.outbox import store as outbox
+from bot.settings import Settings
 from bot.slack.client import Identity
 
 PATIENCE_SECONDS: Final = 5.0
@@ -26,11 +28,15 @@ _LATE: Final = timedelta(minutes=10)
 _DISK_LOW: Final = 1_000_000_000
 _DISK_FULL: Final = 100_000_000
 _LAST_FLAWED: Final = (3, 51, 2)  # see bot.db.engine
+_ASKED_ABOUT: Final = 20  # customers; whoever has more accounts hears of the first ones
+_UNSTORED: Final = "nothing can be stored, so nothing is sold"
 _UNHEARD: Final = "people do not hear what became of their purchases"
 
 
 async def place(database: Database) -> tuple[list[Finding], bool]:
     """The database itself, and whether its content can be looked at."""
+    if database.is_sqlite and (fault := _unwritable(database)):
+        return [fault, *_unseen()], False
     if database.is_sqlite and not database.file.exists():
         found = f"{database.file} does not exist yet"
         missing = warning("database", found, "accounts live in it", "credits-bot migrate (credits-bot run does it too)")
@@ -72,6 +78,25 @@ async def customers(database: Database, identity: Identity | None) -> list[Findi
         found = f"{len(known)}, but none for {identity.team or 'the workspace of the bot'} ({team})"
         return [warning("accounts", found, "nobody there can buy", mend)]
     return [ok("accounts", str(len(known)))]
+
+
+async def payers(database: Database, settings: Settings, is_there: Callable[[str], Awaitable[bool]]) -> list[Finding]:
+    """Whether the accounts' customers are still at Stripe: their saved cards hang on them."""
+    if settings.stripe_api_key is None:
+        return [skipped("customers", "there is no Stripe key")]
+    async with database.read() as tx:
+        known = [(one.id, one.customer) for one in await accounts.every(tx) if one.customer][:_ASKED_ABOUT]
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            there = await asyncio.gather(*(is_there(customer) for _, customer in known))
+    except (Outage, TimeoutError):
+        return [skipped("customers", "Stripe did not say")]
+    gone = [f"{customer} of {id}" for (id, customer), found in zip(known, there, strict=True) if not found]
+    if gone:
+        why = "their saved cards are lost: the next purchase makes a new customer and leads to Stripe's page"
+        mend = "if STRIPE_API_KEY is of the wrong Stripe account, put the right one in before anybody buys"
+        return [warning("customers", f"not at Stripe: {some(gone)}", why, mend)]
+    return [ok("customers", f"{len(known)} at Stripe")]
 
 
 async def messages(database: Database, now: datetime) -> list[Finding]:
@@ -116,12 +141,41 @@ async def _unreachable(database: Database) -> Finding | None:
     else:
         return None
     mend = "check DATABASE_URL, that the place exists, and that this user may read and write there"
-    return blocking("database", found, "nothing can be stored, so nothing is sold", mend)
+    return blocking("database", found, _UNSTORED, mend)
+
+
+def env_file() -> list[Finding]:
+    """The file that settings may come from, if there is one."""
+    file = Path(".env").absolute()
+    if not file.exists():
+        return []
+    if _shared(file):
+        why = "every token and key of the bot is in it"
+        return [warning("env_file", f"other users of this machine may read {file}", why, f"chmod 600 {file}")]
+    return [ok("env_file", "nobody else may read it")]
+
+
+def _unwritable(database: Database) -> Finding | None:
+    file, folder = database.file, database.file.parent
+    if not folder.is_dir():
+        found = f"there is no folder {folder}"
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        found = f"this user may not write into the folder {folder}, and SQLite makes files beside the database"
+    elif file.exists() and not os.access(file, os.R_OK | os.W_OK):
+        found = f"this user may not write to {file}"
+    else:
+        return None
+    mend = "let the bot's user own the folder and the file, or choose another place with DATABASE_URL"
+    return blocking("database", found, _UNSTORED, mend)
+
+
+def _shared(file: Path) -> bool:
+    return os.name == "posix" and file.exists() and bool(file.stat().st_mode & 0o077)
 
 
 def _modes(database: Database) -> Finding:
     files = [database.file.with_name(database.file.name + end) for end in ("", "-wal", "-shm")]
-    shared = [str(file) for file in files if os.name == "posix" and file.exists() and file.stat().st_mode & 0o077]
+    shared = [str(file) for file in files if _shared(file)]
     if shared:
         why = "it says who bought what"
         return warning("database_file", "other users of this machine may read it", why, f"chmod 600 {' '.join(shared)}")
@@ -145,4 +199,4 @@ def _version() -> Finding:
 
 
 def _unseen() -> list[Finding]:
-    return [skipped(name, "see the database") for name in ("ledger", "accounts", "outbox", "purchases")]
+    return [skipped(name, "see the database") for name in ("ledger", "accounts", "customers", "outbox", "purchases")]

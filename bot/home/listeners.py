@@ -46,5 +46,6 @@ class Listeners:
             refusal = refused
         if isinstance(refusal, NotFullMember):
             account = None  # what the account has is not for guests and strangers
-        view = home(self._texts_of(who.user_id), account, balance, latest, refusal, self._support)
+        owner = account is not None and who.user_id in account.owners
+        view = home(self._texts_of(who.user_id), account, balance, latest, refusal, self._support, owner=owner)
         await ask(args.client.views_publish(user_id=who.user_id, view=view))

@@ -29,8 +29,10 @@ def home(
     latest: Sequence[Purchase],
     refusal: Refusal | None,
     support: str,
+    *,
+    owner: bool,
 ) -> View:
-    """The tab of somebody who may buy, or who is told why not and what to do next."""
+    """The tab of somebody who may buy, or who is told why not and what to do next. Receipts are for an ``owner``."""
     blocks: list[Block] = [HeaderBlock(text=texts("app.name"))]
     if account is not None:
         blocks.append(SectionBlock(text=texts("home.balance", account=mrkdwn.escape(account.name), balance=balance)))
@@ -42,12 +44,13 @@ def home(
         blocks.append(SectionBlock(text=texts(refusal.key, support=support, **facts)))
     if account is not None:
         blocks += [DividerBlock(), SectionBlock(text=f"*{texts('home.latest')}*")]
-        blocks += [SectionBlock(text=_line(texts, each)) for each in latest] or [SectionBlock(text=texts("home.none"))]
+        lines = [_line(texts, each, owner=owner) for each in latest] or [texts("home.none")]
+        blocks += [SectionBlock(text=line) for line in lines]
     blocks.append(ContextBlock(elements=[MarkdownTextObject(text=texts("home.trouble", support=support))]))
     return View(type="home", blocks=blocks)
 
 
-def _line(texts: Texts, purchase: Purchase) -> str:
+def _line(texts: Texts, purchase: Purchase, *, owner: bool) -> str:
     said = texts(
         "home.line",
         when=mrkdwn.moment(purchase.created_at),
@@ -55,4 +58,6 @@ def _line(texts: Texts, purchase: Purchase) -> str:
         buyer=mrkdwn.mention(purchase.buyer_id),
         state=texts(f"state.{purchase.status}"),
     )
-    return f"{said} · <{purchase.receipt_url}|{texts('card.receipt_button')}>" if purchase.receipt_url else said
+    if not owner or not purchase.receipt_url:
+        return said
+    return f"{said} · <{purchase.receipt_url}|{texts('card.receipt_button')}>"

@@ -101,10 +101,21 @@ async def _post_many_on_postgres(tx: AsyncConnection, entry: Entry, at: datetime
     return must(seq)
 
 
+async def held_still(tx: AsyncConnection, account_id: str) -> tuple[Credits, int]:
+    """The balance and the number of its newest entry; nobody else moves it until the transaction ends."""
+    head = await _lock_head(tx, account_id)
+    return Credits(head.nano), head.seq
+
+
+async def head(tx: AsyncConnection, account_id: str) -> tuple[Credits, int]:
+    """The balance and the number of its newest entry; zeros for an account that has none."""
+    found = (await tx.execute(_READ_HEAD, {"of_account": account_id})).one_or_none()
+    return (Credits(found.nano), found.seq) if found else (Credits.ZERO, 0)
+
+
 async def balance(tx: AsyncConnection, account_id: str) -> Credits:
     """What the account has; zero for one that never bought."""
-    nano = (await tx.execute(select(balances.c.nano).where(balances.c.account_id == account_id))).scalar()
-    return Credits(nano or 0)
+    return (await head(tx, account_id))[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +265,8 @@ async def _book(tx: AsyncConnection, entry: Entry, at: datetime) -> tuple[int | 
 
 
 # Statements are built once: building them again takes as long as running them.
-_LOCK_HEAD = select(balances).where(balances.c.account_id == bindparam("of_account")).with_for_update()
+_READ_HEAD = select(balances).where(balances.c.account_id == bindparam("of_account"))
+_LOCK_HEAD = _READ_HEAD.with_for_update()
 _ADD_POSTINGS = insert(postings)
 _MOVE_BALANCE = (
     update(balances)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from bot.errors import Outage
 from bot.money import Usd
 
 
@@ -132,6 +133,14 @@ class Hint:
         return any((self.purchase_id, self.intent_id, self.session_id))
 
 
+class CustomerGone(Outage):
+    """The customer was deleted at Stripe, or never was in this Stripe account. Asking again does not help."""
+
+    def __init__(self, customer: str) -> None:
+        super().__init__("Stripe", f"there is no customer {customer}")
+        self.customer = customer
+
+
 class ForeignHint(Exception):
     """A notification that is not for this bot: not signed by our Stripe account, too old, or of the other mode."""
 
@@ -139,8 +148,15 @@ class ForeignHint(Exception):
 class PaymentGateway(Protocol):
     """Stripe, or the sandbox's stand-in for it behind the same adapter."""
 
-    async def new_customer(self, account_id: str, name: str, slack_team: str) -> str:
-        """The id of the account's customer; the same one however often this is asked within a day."""
+    async def new_customer(self, account_id: str, name: str, slack_team: str, *, instead_of: str | None = None) -> str:
+        """The id of the account's customer; the same one however often this is asked within a day.
+
+        ``instead_of`` is the one that is gone: another is made, and again only one.
+        """
+        ...
+
+    async def has_customer(self, customer: str) -> bool:
+        """Whether this customer is still there."""
         ...
 
     async def saved_card(self, customer: str) -> Card | None:
@@ -149,6 +165,8 @@ class PaymentGateway(Protocol):
 
     async def prepare(self, order: Order, attempt: int) -> str:
         """Make the payment ready without taking money; its intent's id. ``attempt`` is 0 the first time.
+
+        Raise ``CustomerGone`` where there is nobody to pay; so does ``open_checkout``.
 
         From the second attempt on, an intent that an unheard answer left behind is found by its metadata and adopted,
         whatever became of it since.

@@ -39,8 +39,11 @@ class GatewayOnDemand:
         if self._gateway is not None:
             await self._gateway.aclose()
 
-    async def new_customer(self, account_id: str, name: str, slack_team: str) -> str:
-        return await (await self._loaded()).new_customer(account_id, name, slack_team)
+    async def new_customer(self, account_id: str, name: str, slack_team: str, *, instead_of: str | None = None) -> str:
+        return await (await self._loaded()).new_customer(account_id, name, slack_team, instead_of=instead_of)
+
+    async def has_customer(self, customer: str) -> bool:
+        return await (await self._loaded()).has_customer(customer)
 
     async def saved_card(self, customer: str) -> Card | None:
         return await (await self._loaded()).saved_card(customer)

@@ -22,6 +22,7 @@ from bot.payments.gateway import (
     Cancelled,
     Card,
     CheckoutLink,
+    CustomerGone,
     Declined,
     Hint,
     NeedsBuyer,
@@ -46,6 +47,7 @@ _TIMEOUT_SECONDS = 20.0
 _PAGE = 100
 _CLOCKS_DIFFER = timedelta(days=1)
 _CUSTOMER_TRIES = 5
+_MISSING = "resource_missing"
 
 # What to open up in an answer, so that one call tells the whole story.
 _OF_INTENT = ["latest_charge"]
@@ -102,21 +104,30 @@ class StripeGateway:
 
     # ── customers and cards ───────────────────────────────────────────────────────────────────────────────────────
 
-    async def new_customer(self, account_id: str, name: str, slack_team: str) -> str:
+    async def new_customer(self, account_id: str, name: str, slack_team: str, *, instead_of: str | None = None) -> str:
         with _asking():
-            customer = await self._nameless_customer(account_id)
-            await self._stripe.customers.update_async(customer, {"name": name, "metadata": {"slack_team": slack_team}})
+            customer = await self._nameless_customer(account_id, instead_of)
+            try:
+                await self._stripe.customers.update_async(
+                    customer, {"name": name, "metadata": {"slack_team": slack_team}}
+                )
+            except stripe.InvalidRequestError as error:
+                if error.code != _MISSING or customer == instead_of:
+                    raise
+                # Made today and deleted today: under its key Stripe would name it until tomorrow.
+                return await self.new_customer(account_id, name, slack_team, instead_of=customer)
             return customer
 
-    async def _nameless_customer(self, account_id: str) -> str:
+    async def _nameless_customer(self, account_id: str, instead_of: str | None) -> str:
         """Nothing that may change is in this request, or its key would be refused tomorrow.
 
         Stripe repeats a failure of its own under the same key for a day. Then, and only then, the next key is tried.
         """
+        key = f"{account_id}:customer" + (f":after:{instead_of}" if instead_of else "")
         for number in range(_CUSTOMER_TRIES):
             try:
                 customer = await self._stripe.customers.create_async(
-                    {"metadata": {"account_id": account_id}}, {"idempotency_key": f"{account_id}:customer:{number}"}
+                    {"metadata": {"account_id": account_id}}, {"idempotency_key": f"{key}:{number}"}
                 )
             except stripe.APIError as error:
                 if not error.headers or error.headers.get("idempotent-replayed") != "true":
@@ -125,10 +136,26 @@ class StripeGateway:
                 return customer.id
         raise Outage("Stripe", "every try to make a customer failed today")
 
+    async def has_customer(self, customer: str) -> bool:
+        with _asking():
+            return await self._customer(customer) is not None
+
+    async def _customer(self, customer: str) -> JsonObject | None:
+        """The customer, unless it is gone. Stripe still tells of those it deleted, and of them only that."""
+        try:
+            found = (await self._stripe.customers.retrieve_async(customer)).to_dict()
+        except stripe.InvalidRequestError as error:
+            if error.code != _MISSING:
+                raise
+            return None
+        if found["id"] != customer:
+            raise ValueError("it speaks of another customer")
+        return None if found.get("deleted") else found
+
     async def saved_card(self, customer: str) -> Card | None:
         with _asking():
-            owner = (await self._stripe.customers.retrieve_async(customer)).to_dict()
-            if owner.get("deleted"):
+            owner = await self._customer(customer)
+            if owner is None:
                 return None
             default = owner["invoice_settings"]["default_payment_method"]
             saved = self._stripe.customers.payment_methods.list_async(customer, {"type": "card", "limit": _PAGE})
@@ -139,7 +166,7 @@ class StripeGateway:
 
     async def prepare(self, order: Order, attempt: int) -> str:
         """The card is named only when the money is asked for: one that is gone by now is then a plain decline."""
-        with _asking():
+        with _asking(), _somebody(order):
             if attempt and (left := await self._adopt(partial(self._intents, order), self.cancel, _USEFUL_INTENTS)):
                 return str(left["id"])
             intent = await self._stripe.payment_intents.create_async(
@@ -194,7 +221,7 @@ class StripeGateway:
     # ── the checkout page ─────────────────────────────────────────────────────────────────────────────────────────
 
     async def open_checkout(self, order: Order, attempt: int, locale: str | None) -> CheckoutLink:
-        with _asking():
+        with _asking(), _somebody(order):
             left = attempt and await self._adopt(partial(self._pages, order), self.close_checkout, _USEFUL_PAGES)
             if left:
                 return answers.link(left, self._done_url)
@@ -325,10 +352,22 @@ def _asking() -> Iterator[None]:
         raise Outage("Stripe", f"an answer that makes no sense ({error!r})") from error
 
 
+@contextmanager
+def _somebody(order: Order) -> Iterator[None]:
+    """Round what is made for a customer: one that does not exist is told apart from every other refusal."""
+    try:
+        yield
+    except stripe.InvalidRequestError as error:
+        if error.code == _MISSING and error.param == "customer":
+            raise CustomerGone(order.customer) from error
+        raise
+
+
 def _reason(error: stripe.StripeError) -> str:
     match error:
         case stripe.APIConnectionError():
-            return f"no answer ({type(error.__cause__).__name__})"
+            cause = type(error.__cause__).__name__
+            return f"{'no connection' if cause == 'ConnectError' else 'no answer'} ({cause})"
         case stripe.AuthenticationError():
             return "the API key is refused"
         case stripe.PermissionError():

@@ -126,7 +126,8 @@ class Listeners:
         except (Outage, TimeoutError):
             await _refuse_amount(args, texts, texts("buy.busy"))
         except JustBought as just:
-            asked = again_form(texts, replace(form, amount=amount), amount, seconds=just.seconds, buyer=just.buyer)
+            form = replace(form, amount=amount)
+            asked = again_form(texts, form, amount, seconds=just.seconds, buyer=just.buyer, reader=who.user_id)
             await args.ack(response_action="update", view=asked)
         else:
             await args.ack(response_action="update", view=stands(texts, purchase))

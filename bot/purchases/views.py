@@ -147,9 +147,12 @@ def wants_page(chosen: Mapping[str, Any] | None) -> bool:
     return bool(chosen) and (chosen or {}).get("value") == _ELSEWHERE
 
 
-def again_form(texts: Texts, form: Form, amount: Usd, *, seconds: int, buyer: str) -> View:
+def again_form(texts: Texts, form: Form, amount: Usd, *, seconds: int, buyer: str, reader: str) -> View:
     """The same amount was bought a moment ago: is this one meant too?"""
-    said = texts("buy.again", amount=amount, n=seconds, buyer=mrkdwn.mention(buyer))
+    if buyer == reader:
+        said = texts("buy.again_yours", amount=amount, n=seconds)
+    else:
+        said = texts("buy.again", amount=amount, n=seconds, buyer=mrkdwn.mention(buyer))
     return View(
         type="modal",
         callback_id=names.BUY_AGAIN_FORM,

@@ -6,7 +6,7 @@ confirming the one intent whose id the row holds, and an intent can be paid only
 
 import logging
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,6 +22,7 @@ from bot.faultpoint import faultpoint
 from bot.payments.gateway import (
     Cancelled,
     Card,
+    CustomerGone,
     Declined,
     NeedsBuyer,
     Open,
@@ -72,6 +73,7 @@ class PurchaseWorker:
         self._clock = clock
         self._crew = crew
         self._heard: set[str] = set()  # events of the last reading: most of them come again with the next
+        self.stripe_trouble: str | None = "starting: Stripe has not been asked yet"  # as the last reading found it
 
     async def work(self) -> int:
         """Take what is due, as much as there are hands for. How many purchases were taken."""
@@ -89,20 +91,21 @@ class PurchaseWorker:
         now = self._clock.now()
         async with self._database.read() as tx:
             since = await store.cursor(tx, "newest_stripe_event") or now - _BEFORE_US
-        hints = await self._gateway.hints(max(since - _OVERLAP, now - _REACH))
+        try:
+            hints = await self._gateway.hints(max(since - _OVERLAP, now - _REACH))
+        except Outage as outage:
+            self.stripe_trouble = outage.reason
+            raise
+        self.stripe_trouble = None
         news = [hint for hint in hints if hint and hint.event_id not in self._heard]
         for hint in news:
             if not await self._purchases.heed(hint) and hint.purchase_id:
                 logger.warning("Stripe speaks of a purchase that is not in the books", extra={"event": hint.event_id})
         self._heard = {hint.event_id for hint in hints}
-        newest = max((hint.at for hint in hints if hint.at), default=None)
-        await self._database.write(partial(self._have_listened, now, newest))
+        newest = max((hint.at for hint in hints if hint.at), default=since)
+        if newest != since:
+            await self._database.write(partial(store.set_cursor, name="newest_stripe_event", at=newest))
         return 0
-
-    async def _have_listened(self, now: datetime, newest: datetime | None, tx: AsyncConnection) -> None:
-        await store.set_cursor(tx, "stripe_events", now)
-        if newest:
-            await store.set_cursor(tx, "newest_stripe_event", newest)
 
     async def _look_at(self, purchase: Purchase) -> None:
         failures = 0
@@ -124,6 +127,16 @@ class PurchaseWorker:
         await store.release(tx, claimed, check_at=next_time, failures=failures)
 
     async def _carry_on(self, purchase: Purchase) -> None:
+        try:
+            await self._take_a_step(purchase)
+        except CustomerGone as gone:
+            await self._replace_customer(purchase.account_id, gone.customer)
+            again = await self._purchases.of_id(purchase.id)
+            if again.lease_until != purchase.lease_until:
+                raise Overtaken(purchase.id) from gone
+            await self._take_a_step(again)
+
+    async def _take_a_step(self, purchase: Purchase) -> None:
         match purchase.status:
             case Status.REQUESTED | Status.CHARGING:
                 await self._charge(purchase)
@@ -241,6 +254,18 @@ class PurchaseWorker:
         customer = await self._gateway.new_customer(account.id, account.name, account.workspace.team_id)
         await self._database.write(partial(accounts.set_customer, account_id=account.id, customer=customer))
         return customer
+
+    async def _replace_customer(self, account_id: str, gone: str) -> None:
+        """Somebody deleted the customer at Stripe, or it is of another Stripe account: its cards went with it."""
+        async with self._database.read() as tx:
+            account = must(await accounts.of_id(tx, account_id))
+        if account.customer != gone:
+            return  # another purchase was faster
+        logger.warning("the customer is gone at Stripe", extra={"account": account_id, "customer": gone})
+        about = (account.id, account.name, account.workspace.team_id)
+        customer = await self._gateway.new_customer(*about, instead_of=gone)
+        instead = partial(accounts.set_customer, account_id=account_id, customer=customer, instead_of=gone)
+        await self._database.write(instead)
 
     def _order(self, purchase: Purchase, account: Account, customer: str) -> Order:
         return Order(

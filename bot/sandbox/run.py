@@ -1,12 +1,13 @@
 """Runs the sandbox: the world, the real bot inside it, and either the page or a tour in the terminal."""
 
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 
 import yaml
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.accounts import store as accounts
 from bot.accounts.model import Account
@@ -14,18 +15,24 @@ from bot.app import Bot
 from bot.ledger import store as ledger
 from bot.ledger.service import verify
 from bot.money import Credits, Usd
-from bot.purchases import store as purchases
-from bot.sandbox.page import Account as AccountLine
-from bot.sandbox.page import Entry, LedgerView, Page
-from bot.sandbox.page import Purchase as PurchaseLine
+from bot.prices import store as prices
+from bot.prices.files import starting_table
+from bot.sandbox.books import books
+from bot.sandbox.genstudio import WORKS, GenStudio, Model
+from bot.sandbox.genstudio import Account as StudioAccount
+from bot.sandbox.page import Page
 from bot.sandbox.world import ACCOUNT, OWNER, ROLES, World
 from bot.slack import names
 from bot.slack.manifest import manifest
-from bot.text import FALLBACK, texts_for
+from bot.tokens import store as tokens
+from bot.tokens.model import Bearer, Scope, hash_of, new_token
 from bot.web.server import Server
 
-_SHOWN = 50
-_MEMOS = {"purchase": "Credits bought", "refund": "Refund", "dispute": "Dispute"}
+_STRANGER = StudioAccount("nobody", "An unknown account")
+_UNPRICED = Model("unlisted", "brand-new", note="no price yet")
+_MODEL = Model("openai", "gpt-4.1")
+_WORK = WORKS[1]
+_COST = Credits.exactly("0.392")  # by the starting table: 180,000 tokens at $2 a million, and 4,000 at $8
 
 
 @asynccontextmanager
@@ -42,6 +49,25 @@ async def bot_in(world: World, members: Iterable[Account]) -> AsyncIterator[Bot]
         yield bot
 
 
+async def genstudio_for(world: World, bot: Bot) -> GenStudio:
+    """GenStudio with a token for this bot, which gets the starting table of prices for it."""
+    token, priced = new_token(), starting_table()
+
+    async def welcome(tx: AsyncConnection) -> Sequence[Account]:
+        await tokens.add(tx, Bearer("genstudio", frozenset(Scope)), hash_of(token), world.clock.now())
+        await prices.add_all(tx, priced, world.clock.now())
+        return await accounts.every(tx)
+
+    known = await bot.database.write(welcome)
+    return GenStudio(
+        bot.server.url,
+        token,
+        world.clock,
+        [*(StudioAccount(each.id, each.name) for each in known), _STRANGER],
+        [*(Model(each.provider, each.model) for each in priced), _UNPRICED],
+    )
+
+
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
@@ -55,8 +81,9 @@ def _free_port() -> int:
 async def page(port: int) -> AsyncIterator[str]:
     """The sandbox in the browser; its address."""
     async with World.open() as world, bot_in(world, world.accounts(customer=world.add_customer())) as bot:
+        studio = await genstudio_for(world, bot)
         served = Page(
-            world.slack, world.stripe, world.clock, partial(books, bot), partial(wind, world, bot), roles=ROLES
+            world.slack, world.stripe, studio, world.clock, partial(books, bot), partial(wind, world, bot), roles=ROLES
         )
         server = Server(served.app, port=port)
         await server.start()
@@ -75,37 +102,14 @@ async def wind(world: World, bot: Bot, step: timedelta) -> None:
     bot.outbox.nudge()
 
 
-async def books(bot: Bot) -> LedgerView:
-    """What the panel shows of the bot's own books."""
-    show = texts_for(FALLBACK).show
-    audit = await verify(bot.database)  # of a sandbox's few entries: the panel shows the proof itself, never a memory
-    async with bot.database.read() as tx:
-        everybody = await accounts.every(tx)
-        return LedgerView(
-            accounts=[AccountLine(each.name, each.plan, show(await ledger.balance(tx, each.id))) for each in everybody],
-            entries=[
-                Entry(
-                    entry.seq,
-                    entry.booked_at,
-                    entry.cause,
-                    _MEMOS.get(entry.cause.partition(":")[0], entry.cause),
-                    [(book, f"{'+' * (change.nano > 0)}{show(change)}") for book, change in entry.postings.items()],
-                )
-                for entry in await ledger.newest(tx, _SHOWN)
-            ],
-            purchases=[
-                PurchaseLine(each.id, each.status, show(each.amount), each.buyer_id)
-                for each in await purchases.newest(tx, _SHOWN)
-            ],
-            verified=audit.ok,
-        )
-
-
 # ── the tour ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def headless(say: Callable[[str], object]) -> int:
-    """Play two purchases, one on Stripe's page and one by the card saved there. The exit code: 0 when all is right."""
+    """Play two purchases, one on Stripe's page and one by the card saved there, and a use of what was bought.
+
+    The exit code: 0 when all is right.
+    """
     async with World.open() as world, bot_in(world, world.accounts()) as bot:
         slack, home = world.slack, world.slack.channel_named("ai-credits").id
         say("Anna types /buy-credits 25 in #ai-credits")
@@ -125,12 +129,18 @@ async def headless(say: Callable[[str], object]) -> int:
         await slack.submit(OWNER)
         said = await slack.until(lambda: _said(world, "$100.00", "credited"))
         say(f"  Credits: {said}")
+        say(f"GenStudio, a program, uses {_MODEL.name} for {_WORK.name} and reports the tokens")
+        answer = await (await genstudio_for(world, bot)).use(ACCOUNT, _MODEL, _WORK)
+        say(f"  The bot answers: {answer.status} {answer.phrase}")
+        shown = await books(bot)
+        say(f"  The books say: {', '.join(shown.entries[0].uses)}")
         audit = await verify(bot.database)
         async with bot.database.read() as tx:
             balance = await ledger.balance(tx, ACCOUNT)
-        charged = sum(intent["amount_received"] for intent in world.stripe.succeeded_intents())
-        say(f"Charged ${charged / 100:.2f}; balance {balance}; {audit.entries} entries; books right: {audit.ok}")
-        return 0 if audit.ok and balance == Credits.bought_for(Usd(charged)) == Credits.bought_for(Usd(12500)) else 1
+        charged = Usd(sum(intent["amount_received"] for intent in world.stripe.succeeded_intents()))
+        say(f"Charged ${charged}; balance {balance.exact}; {audit.entries} entries; books right: {audit.ok}")
+        left = Credits(Credits.bought_for(charged).nano - _COST.nano)
+        return 0 if audit.ok and charged == Usd(12500) and balance == left else 1
 
 
 def _said(world: World, *words: str) -> str:

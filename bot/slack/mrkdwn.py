@@ -13,8 +13,8 @@ def mention(user_id: str) -> str:
     return f"<@{user_id}>"
 
 
-def mentions(user_ids: Iterable[str]) -> str:
-    return ", ".join(mention(user_id) for user_id in user_ids)
+def mentions(user_ids: Iterable[str]) -> tuple[str, ...]:
+    return tuple(mention(user_id) for user_id in user_ids)
 
 
 def moment(at: datetime) -> str:

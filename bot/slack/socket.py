@@ -5,6 +5,7 @@ import logging
 
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
+from slack_sdk.errors import SlackApiError
 
 from bot.clock import Clock
 
@@ -25,6 +26,7 @@ class _Line:
         self.client = AsyncSocketModeHandler(app, app_token, ping_interval=_PATIENCE).client
         # slack_sdk would try a dead address for ever: the watchdog connects
         self.client.default_auto_reconnect_enabled = self.client.auto_reconnect_enabled = False
+        self.fault = ""  # why the last attempt to connect failed
         self._failures = 0
         self._not_before = 0.0
 
@@ -44,7 +46,8 @@ class _Line:
                 await self.client.connect_to_new_endpoint()
         except Exception as error:  # noqa: BLE001 - the boundary of the connection: whatever it was, try again
             self._failures = min(self._failures + 1, 10)
-            logger.warning("Socket Mode connection failed: %s", type(error).__name__)
+            self.fault = _code(error)
+            logger.warning("Socket Mode connection failed: %s", self.fault)
 
 
 class SocketMode:
@@ -54,7 +57,8 @@ class SocketMode:
         self._clock = clock
         self._lines = [_Line(app, app_token, clock) for _ in range(_CONNECTIONS)]
         self._watch: asyncio.Task[None] | None = None
-        self._down_since: float | None = None
+        self._was_up = False
+        self._down_since: float | None = clock.monotonic()
 
     async def start(self) -> None:
         """Connect in the background: a Slack that does not answer must not keep the bot from starting."""
@@ -69,14 +73,23 @@ class SocketMode:
 
     async def trouble(self) -> str | None:
         """For readiness: what is wrong, if anything."""
-        down = self._down_since
-        if down is None or self._clock.monotonic() - down < _RED_AFTER:
+        if self._down_since is None:
             return None
-        return "no Socket Mode connection to Slack: check SLACK_APP_TOKEN and the way to Slack"
+        if self._clock.monotonic() - self._down_since < _RED_AFTER:
+            return None if self._was_up else "starting: not connected to Slack yet"
+        fault = next((line.fault for line in self._lines if line.fault), "no answer")
+        return f"no Socket Mode connection to Slack ({fault}): check SLACK_APP_TOKEN and the way to Slack"
 
     async def _keep_connected(self) -> None:
         self._down_since = self._clock.monotonic()
         while True:
             up = any(await asyncio.gather(*(line.look() for line in self._lines)))
+            self._was_up = self._was_up or up
             self._down_since = None if up else self._down_since or self._clock.monotonic()
             await self._clock.sleep(_LOOK_EVERY)
+
+
+def _code(error: Exception) -> str:
+    """Slack's own word for it, such as ``invalid_auth``; else the kind of error."""
+    code = error.response.get("error") if isinstance(error, SlackApiError) else None
+    return str(code or type(error).__name__)

@@ -25,10 +25,15 @@ class Health:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
         self._checks: dict[str, Check] = {}
+        self._bearable: set[str] = set()
 
-    def check(self, name: str, check: Check) -> None:
-        """Ask ``check`` whenever somebody wants to know whether the bot is ready."""
+    def check(self, name: str, check: Check, *, bearable: bool = False) -> None:
+        """Ask ``check`` whenever somebody wants to know whether the bot is ready.
+
+        What it finds wrong is ``bearable`` where a bot that is sent no more requests would only be worse.
+        """
         self._checks[name] = check
+        self._bearable |= {name} if bearable else set()
 
     async def wrong(self) -> dict[str, str]:
         """What is not ready, by name. All checks run at once; one that takes longer than two seconds is wrong."""
@@ -53,7 +58,8 @@ class Health:
 
     async def _ready(self, request: Request) -> Response:
         wrong = await self.wrong()
-        return JSONResponse({"ready": not wrong, "wrong": wrong}, 503 if wrong else 200)
+        ready = wrong.keys() <= self._bearable
+        return JSONResponse({"ready": ready, "wrong": wrong}, 200 if ready else 503)
 
     async def _metrics(self, request: Request) -> Response:
         encode, media_type = choose_encoder(request.headers.get("accept", ""))

@@ -8,8 +8,10 @@ from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 GRACE_SECONDS: Final = 0.5
+GREATEST_HEAD: Final = 64 * 1024
 _NEAREST: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - whoever listens everywhere is reached here
 
 
@@ -40,7 +42,7 @@ class Server:
         config = uvicorn.Config(
             self._run,
             interface="asgi3",
-            http="h11",  # bounds the size of headers, and is there in every installation
+            http=_BoundedHead,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -70,6 +72,40 @@ class Server:
         except asyncio.CancelledError:
             if self._inner is not None and not self._inner.should_exit:
                 raise
+
+
+class _BoundedHead(HttpToolsProtocol):
+    """HTTP by httptools, which is several times quicker than h11 but would read a head of any size."""
+
+    _head = 0  # bytes of headers so far
+    _unread = 0  # bytes since the parser last found something
+    _found = False
+
+    def data_received(self, data: bytes) -> None:
+        self._found = False
+        super().data_received(data)
+        self._unread = 0 if self._found else self._unread + len(data)
+        if max(self._head, self._unread) > GREATEST_HEAD and not self.transport.is_closing():
+            self.send_400_response("The head of the request is too large.")
+
+    def on_message_begin(self) -> None:
+        self._found = True
+        self._head = 0
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._found = True
+        self._head += len(name) + len(value)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self._head > GREATEST_HEAD:
+            raise ValueError("the head is too large")  # httptools makes it a bad request
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._found = True
+        super().on_body(body)
 
 
 class _Inner(uvicorn.Server):

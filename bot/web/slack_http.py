@@ -2,9 +2,11 @@
 
 import hashlib
 import hmac
+import logging
 import re
 import time
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Final
 
 from slack_bolt.adapter.starlette.async_handler import AsyncSlackRequestHandler
@@ -14,6 +16,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bot.web.problem import Problem
+
+logger = logging.getLogger(__name__)
 
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 _RECENT_SECONDS: Final = 300
@@ -38,7 +42,18 @@ class SlackDoor:
     async def _receive(self, request: Request) -> Response:
         if not self._signed(request, await request.body()):
             return Problem(401, "Not signed by Slack within the last five minutes.")
-        return await self._bolt.handle(request)
+        return await self._handle(request)
+
+    async def _handle(self, request: Request) -> Response:
+        """Bolt's answer. What it stumbles over is malformed: errors of ours are caught round each listener."""
+        try:
+            answer: Response = await self._bolt.handle(request)
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+            logger.warning("a request that is not like Slack's", exc_info=error)
+        else:
+            if answer.status_code == HTTPStatus.OK:
+                return answer
+        return Problem(400, "Signed, but nothing that Slack would send to this app.")
 
     def _signed(self, request: Request, body: bytes) -> bool:
         timestamp = request.headers.get("x-slack-request-timestamp", "")

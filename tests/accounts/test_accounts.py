@@ -1,5 +1,6 @@
 """Accounts: who may buy, who somebody is, and that a workspace finds its account."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -137,6 +138,28 @@ async def test_people_are_remembered_for_as_long_as_it_is_good_enough() -> None:
     known = directory.remembered("U1")
     assert known is not None
     assert known.standing is Standing.GUEST
+
+
+async def test_an_answer_that_is_good_enough_is_renewed_beside_it() -> None:
+    clock, slack = WindableClock(), Slack(PLAIN, {**PLAIN, "locale": "en-US"}, Outage("Slack", "x"))
+    directory = SlackDirectory(slack.profile, clock)
+    await directory.person(HOME, "U1", at_most_old=timedelta(minutes=5))
+
+    clock.wind(30)
+    known = [await directory.person(HOME, "U1", at_most_old=timedelta(minutes=5)) for _ in range(3)]
+    assert {person.locale for person in known} == {"da-DK"}, "nobody waits for it"
+    await asyncio.sleep(0)
+    assert (await directory.person(HOME, "U1", at_most_old=timedelta(minutes=5))).locale == "en-US"
+    assert slack.asked == 2
+
+    clock.wind(30)
+    await directory.person(HOME, "U1", at_most_old=timedelta(minutes=5))
+    await asyncio.sleep(0)
+    assert slack.asked == 3
+    known_still = directory.remembered("U1")
+    assert known_still is not None
+    assert known_still.locale == "en-US", "what was known stays known"
+    await directory.stop()
 
 
 @pytest.mark.parametrize("code", ["user_not_found", "user_not_visible"])

@@ -14,6 +14,7 @@ class Row:
     name: str
     unit: str
     goal: float | None
+    at_least: bool = False  # the ratio should not be lower than the goal, rather than not higher
     ours: list[float] = field(default_factory=list)
     theirs: list[float] = field(default_factory=list)
 
@@ -32,10 +33,12 @@ class Row:
 
     @property
     def met(self) -> bool:
-        return self.goal is None or self.ratio <= self.goal
+        if self.goal is None:
+            return True
+        return self.ratio >= self.goal if self.at_least else self.ratio <= self.goal
 
     def cells(self) -> tuple[str, ...]:
-        goal = "" if self.goal is None else f"≤ {self.goal:g}"
+        goal = "" if self.goal is None else f"{'≥' if self.at_least else '≤'} {self.goal:g}"
         verdict = "" if self.goal is None else "met" if self.met else "MISSED"
         shown = [cell for values in (self.ours, self.theirs) for cell in _middle_and_ends(values, self.unit)]
         return (self.name, *shown, *_middle_and_ends(self.ratios, ""), goal, verdict)
@@ -64,13 +67,15 @@ class Measured:
     title: str
     rows: list[Row] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what explains the figures
 
     @property
     def good(self) -> bool:
         return all(row.met for row in self.rows) and all(check.right for check in self.checks)
 
     def __str__(self) -> str:
-        return "\n".join([self.title, *_table(row.cells() for row in self.rows), *(f"  {one}" for one in self.checks)])
+        told = [*self.notes, *map(str, self.checks)]
+        return "\n".join([self.title, *_table(row.cells() for row in self.rows), *(f"  {line}" for line in told)])
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -13,11 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.bench.load import Order
+
 REPOSITORY = Path(__file__).parents[2]
 BOT = ("bot", "run")
 BARE_ASGI = ("tests.bench.bare_asgi",)
 BARE_BOLT = ("tests.bench.bare_bolt",)
+BARE_EVENTS = ("tests.bench.bare_events",)
 _OUTSIDE = "tests.bench.outside"
+_LOAD = "tests.bench.load"
 _STARTED_WITHIN = 30.0
 _OPENED_WITHIN = 5.0
 
@@ -105,6 +109,11 @@ class Running:
         self._process.wait()
         self._log.close()
 
+    def kill(self) -> None:
+        """As a power cut ends a process: without a last word."""
+        self._process.kill()
+        self._process.wait()
+
     def wait_until_up(self) -> None:
         """Return once somebody listens."""
         while not self._listens():
@@ -131,6 +140,77 @@ class Running:
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         [line] = (line for line in status.splitlines() if line.startswith("VmRSS:"))
         return int(line.split()[1]) / 1024
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What became of an order: the numbers of the requests that were acknowledged, and milliseconds to it."""
+
+    seconds: float
+    acknowledged: Sequence[int]
+    p50: float
+    p99: float
+
+
+class Load:
+    """The process that sends usage."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", _LOAD],
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> "Load":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def prepare(self, order: Order) -> None:
+        """Return once every request lies ready."""
+        self._say(str(order))
+        self._hear()
+
+    def send(self) -> Sent:
+        """Send what was prepared; return when all is answered, or the other side is gone."""
+        self.begin()
+        return self.end()
+
+    def begin(self) -> None:
+        self._say("go")
+
+    def end(self) -> Sent:
+        return Sent(**json.loads(self._hear()))
+
+    def _say(self, line: str) -> None:
+        assert self._process.stdin
+        print(line, file=self._process.stdin, flush=True)
+
+    def _hear(self) -> str:
+        assert self._process.stdout
+        if not (line := self._process.stdout.readline()):
+            raise RuntimeError("the load has failed: its traceback is above")
+        return line
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a bot needs around it, and who sends it events."""
+
+    world: Outside
+    load: Load
+    python: str
+
+    def bot(self, url: str) -> Running:
+        return Running(BOT, self.world, self.python, DATABASE_URL=url)
+
+    def nothing(self) -> Running:
+        return Running(BARE_EVENTS, self.world, self.python)
 
 
 def _free_port() -> int:

@@ -55,6 +55,10 @@ class Window:
         return self.page.get_by_test_id("conversation")
 
     @property
+    def studio(self) -> Locator:
+        return self.page.get_by_test_id("studio")
+
+    @property
     def newest(self) -> Locator:
         return self.page.get_by_test_id("message").last
 
@@ -88,6 +92,16 @@ class Window:
         await self.press(submit)
         await expect(self.form.get_by_role("link")).to_be_visible()  # the receipt
         await self.close(close)
+
+    async def use(self, model: str, work: str, *, account: str = "Acme Labs") -> None:
+        """Let GenStudio use a model, and wait until the bot has answered it."""
+        answers = self.studio.get_by_test_id("answer")
+        before = await answers.get_attribute("data-key") if await answers.count() else ""
+        await self.studio.get_by_label("Account").select_option(label=account)
+        await self.studio.get_by_label("Model").select_option(label=model)
+        await self.studio.get_by_label("Work").select_option(work)
+        await self.studio.get_by_role("button", name="Use").click()
+        await expect(answers).not_to_have_attribute("data-key", before or "")
 
     async def save_card(self, name: str) -> None:
         """Change the card that Acme Labs has saved, by the switch in the panel."""
@@ -154,9 +168,9 @@ async def address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str
 
 
 @asynccontextmanager
-async def looking_at(address: str, browser: Browser) -> AsyncIterator[Window]:
+async def looking_at(address: str, browser: Browser, width: int = 1440) -> AsyncIterator[Window]:
     """A new window on the sandbox, as Anna in #ai-credits. Nothing may go wrong in it or be loaded from elsewhere."""
-    context = await browser.new_context(viewport={"width": 1440, "height": 900})
+    context = await browser.new_context(viewport={"width": width, "height": 900})
     context.set_default_timeout(PATIENCE)
     window = Window(await context.new_page())
     listen(context, window.complaints)
@@ -312,14 +326,47 @@ async def test_a_dane_writes_amounts_the_danish_way_and_is_answered_in_danish(wi
     await expect(window.newest).to_contain_text("@Bo Lind bought $1,234.50 of credits.")
 
 
+# ── spending ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_what_was_bought_is_spent_in_genstudio_and_the_balance_falls(window: Window) -> None:
+    await window.save_card("visa")
+    balance = await window.balance() + 45
+    await window.buy("45")
+    await window.has_balance(balance)
+
+    await window.use("claude-opus-5-5", "afternoon")
+    await expect(window.studio).to_contain_text("Reported 40 events, and the bot answered 204 No Content")
+    await window.has_balance(balance - 1.72)
+    entry = window.page.get_by_test_id("entry").first
+    await expect(entry).to_contain_text(
+        "claude-opus-5-5, 40 uses: 200,000 tokens in, 600,000 from cache, 40,000 out, 1.72 credits"
+    )
+    await expect(entry).to_contain_text(re.compile(r"account:acme\s*-1\.72.*usage\s*\+1\.72", re.DOTALL))
+    await expect(window.page.get_by_test_id("verified")).to_have_text("Books balance ✓")
+
+    await window.ask_to_buy("")
+    await expect(window.form).to_contain_text(f"Acme Labs has {balance - 1.72:,.2f} credits.")
+
+
+async def test_a_report_that_the_bot_refuses_is_shown_and_nothing_is_booked(window: Window) -> None:
+    balance = await window.balance()
+
+    await window.use("gpt-5", "question", account="An unknown account")
+
+    await expect(window.studio).to_contain_text("400 Bad Request")
+    await expect(window.studio).to_contain_text("there is no account nobody")
+    await window.has_balance(balance)
+
+
 # ── being told why not ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_who_may_not_buy_is_told_why_where_only_they_see_it(window: Window) -> None:
     await window.go("general")
     for person, why in (
-        ("Maja Holm", "Only an owner of Acme Labs can buy credits. Please ask @Anna Berg, @Bo Lind."),
-        ("Gus Guest", "Guests cannot buy credits for Acme Labs. Please ask @Anna Berg, @Bo Lind."),
+        ("Maja Holm", "Only an owner of Acme Labs can buy credits. Please ask @Anna Berg or @Bo Lind."),
+        ("Gus Guest", "Guests cannot buy credits for Acme Labs. Please ask @Anna Berg or @Bo Lind."),
         ("Tina Tran", "An owner can upgrade in the Control Center: Account → Billing → Upgrade."),
     ):
         await window.become(person)
@@ -376,7 +423,7 @@ async def test_app_home_shows_the_balance_and_sells(window: Window) -> None:
 
     await expect(home).to_contain_text("$43.00 · @Anna Berg · credited · Receipt")
     await window.become("Maja Holm")
-    await expect(home).to_contain_text("Only an owner of Acme Labs can buy credits. Please ask @Anna Berg, @Bo Lind.")
+    await expect(home).to_contain_text("Only an owner of Acme Labs can buy credits. Please ask @Anna Berg or @Bo Lind.")
     await expect(home.get_by_role("button")).to_have_count(0)
 
 
@@ -425,6 +472,21 @@ async def test_time_is_wound_until_the_bank_answers_and_a_link_expires(window: W
     await window.has_balance(balance)
 
 
+async def test_a_telephone_is_wide_enough(address: str, browser: Browser) -> None:
+    async with looking_at(address, browser, width=390) as window:
+        await window.save_card("visa")
+        balance = await window.balance() + 27
+        await window.become("Bo Lind")
+        await window.go("general")
+        await window.buy("27", submit="Køb", close="Luk")
+        await window.go("Credits")
+        await expect(window.newest).to_contain_text("27,00 US$")
+        await window.use("gpt-4.1", "document")
+
+        await window.has_balance(balance - 0.4)  # 0.392, and nobody is shown more than they have
+        assert await window.page.evaluate("document.documentElement.scrollWidth") == 390
+
+
 # ── the picture in the README ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -443,9 +505,10 @@ async def test_the_readmes_picture_is_taken_of_the_running_sandbox(browser: Brow
         await window.become("Anna Berg")
         await window.say("Thank you, Bo :tada: A little more, so that we need not look every day:")
         await window.buy("250")
-        await window.page.get_by_test_id("composer").fill("/buy-credits 500")
         await expect(window.newest).to_contain_text("The new balance is 1,600.00 credits.")
-        await window.has_balance(1600)
+        await window.use("claude-opus-5-5", "afternoon")
+        await window.page.get_by_test_id("composer").fill("/buy-credits 500")
+        await window.has_balance(1598.28)
         await window.page.mouse.move(1, 1)
         await window.page.screenshot(path=picture, animations="disabled")
 

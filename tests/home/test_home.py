@@ -64,8 +64,17 @@ async def test_a_purchase_that_waits_says_so(open_small_stage: OpenStage) -> Non
 async def test_who_may_not_buy_reads_why_and_finds_no_button(stage: Stage) -> None:
     words = await home(stage, MEMBER)
 
-    assert f"Only an owner of *Acme Labs* can buy credits. Please ask <@{OWNER}>, <@{SECOND_OWNER}>." in words
+    assert f"Only an owner of *Acme Labs* can buy credits. Please ask <@{OWNER}> or <@{SECOND_OWNER}>." in words
     assert buttons(stage.slack.home(MEMBER)) == {}
+
+
+async def test_receipts_are_for_owners(stage: Stage) -> None:
+    await stage.bought("25")
+
+    assert "|Receipt>" in await home(stage)
+    words = await home(stage, MEMBER)
+    assert "$25.00* · " in words
+    assert "http" not in words
 
 
 async def test_an_owner_on_trial_reads_where_to_upgrade(stage: Stage) -> None:

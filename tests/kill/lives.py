@@ -92,6 +92,8 @@ class Setting:
     card: str | None = "visa"  # saved at Stripe; None: no customer yet
     webhooks: str = ""  # "", "snapshot" or "thin"
     founded: bool = True  # the database has its tables and the account
+    overdraft: str = "100"
+    reached: bool = False  # by programs, over HTTP
 
 
 class Stand:
@@ -110,7 +112,7 @@ class Stand:
         self._nursery = nursery
         self._setting = setting
         self._database_url = database_url
-        self._port = free_port() if setting.webhooks else 0
+        self._port = free_port() if setting.webhooks or setting.reached else 0
         self._hands = asyncio.Lock()  # one act, or one restart, at a time
         self._process: Process | None = None
         self._keeper: asyncio.Task[None] | None = None

@@ -16,6 +16,7 @@ from bot.payments.gateway import (
     Cancelled,
     Card,
     CheckoutLink,
+    CustomerGone,
     Declined,
     Expired,
     ForeignHint,
@@ -130,6 +131,44 @@ async def test_a_failure_that_stripe_keeps_repeating_does_not_lock_an_account_ou
         await gateway.new_customer("acme", "Acme", "T1")
     second = await gateway.new_customer("acme", "Acme", "T1")
     assert await gateway.new_customer("acme", "Acme", "T1") == second
+
+
+@pytest.mark.parametrize("how", ["deleted", "never there"])
+async def test_a_customer_that_is_gone_is_told_apart_from_silence(
+    gateway: StripeGateway, stripe: StripeAccount, order: Order, how: str
+) -> None:
+    assert await gateway.has_customer(order.customer)
+    if how == "deleted":
+        stripe.customers.delete(order.customer)
+    else:
+        order = replace(order, customer="cus_nobody")
+
+    assert not await gateway.has_customer(order.customer)
+    assert await gateway.saved_card(order.customer) is None
+    for attempt in (0, 1):
+        with pytest.raises(CustomerGone, match=order.customer):
+            await gateway.prepare(order, attempt)
+        with pytest.raises(CustomerGone, match=order.customer):
+            await gateway.open_checkout(order, attempt, None)
+
+
+async def test_a_refusal_of_something_else_says_nothing_of_the_customer(gateway: StripeGateway, order: Order) -> None:
+    with pytest.raises(Outage) as refused:
+        await gateway.prepare(replace(order, amount=Usd(1)), 0)
+    assert not isinstance(refused.value, CustomerGone)
+
+
+async def test_in_place_of_a_customer_that_is_gone_one_other_is_made(
+    gateway: StripeGateway, stripe: StripeAccount
+) -> None:
+    first = await gateway.new_customer("acme", "Acme", "T1")
+    stripe.customers.delete(first)
+    second = await gateway.new_customer("acme", "Acme", "T1", instead_of=first)
+    assert second != first
+    assert await gateway.new_customer("acme", "Acme", "T1", instead_of=first) == second
+    assert await gateway.new_customer("acme", "Acme", "T1") == second, "though its key still names the first"
+    stripe.customers.delete(second)
+    assert await gateway.has_customer(await gateway.new_customer("acme", "Acme", "T1", instead_of=first))
 
 
 async def test_the_default_card_is_charged_else_the_newest(
@@ -358,6 +397,7 @@ async def test_silence_is_given_up_on_and_what_came_of_it_is_seen_later(
 
 CALLS: dict[str, Callable[[StripeGateway, Order], Awaitable[object]]] = {
     "new_customer": lambda gateway, _: gateway.new_customer("new", "New", "T1"),
+    "has_customer": lambda gateway, order: gateway.has_customer(order.customer),
     "saved_card": lambda gateway, order: gateway.saved_card(order.customer),
     "prepare": lambda gateway, order: gateway.prepare(order, 0),
     "prepare again": lambda gateway, order: gateway.prepare(order, 1),
@@ -412,7 +452,7 @@ async def test_an_outage_says_which_request_to_ask_stripe_about(gateway: StripeG
 
 
 async def test_nobody_at_home_is_an_outage(connect: Callable[..., StripeGateway]) -> None:
-    with pytest.raises(Outage, match="no answer"):
+    with pytest.raises(Outage, match="no connection"):
         await connect(api_url="http://127.0.0.1:9").payment("pi_any")
 
 

@@ -185,6 +185,16 @@ async def test_help_comes_in_the_readers_language_once_slack_has_told_it(stage: 
     assert (await stage.whisper(SECOND_OWNER)).startswith("*Køb kredit til GenStudio*")
 
 
+async def test_a_language_that_was_changed_in_slack_is_spoken_from_the_second_command_on(stage: Stage) -> None:
+    assert (await stage.form()).title == "Buy credits"
+    stage.slack.person(OWNER).locale = "da-DK"
+    await stage.wind(30)
+
+    await stage.form()
+    await stage.until(lambda: stage.bot.texts_of(OWNER).language == "da")
+    assert (await stage.form()).title == "Køb kredit"
+
+
 async def test_an_unknown_word_is_answered_with_what_is_known(stage: Stage) -> None:
     await stage.slack.command(OWNER, stage.home, "/buy-credits lots of <!channel> & more")
 

@@ -89,7 +89,7 @@ async def test_two_tabs_are_two_purchases_and_the_second_is_asked_about(open_sta
 
     assert ack.response_action == "update"
     assert second.title == "Buy it again?"
-    assert f"<@{OWNER}> began a purchase of $25.00" in says(second)
+    assert "You began a purchase of $25.00" in says(second)
     assert "Do you want to buy $25.00 more?" in says(second)
     await stage.said("credited")
     assert stage.charges() == [2500]

@@ -144,6 +144,38 @@ async def test_a_card_that_was_removed_at_stripe_meanwhile_leads_to_the_page(sta
 # ── Stripe's page ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("how", ["deleted", "deleted with the form open", "of another Stripe account"])
+async def test_in_place_of_a_customer_that_is_gone_at_stripe_another_is_made_at_once(
+    open_stage: OpenStage, how: str
+) -> None:
+    stage = await open_stage()
+    [gone] = [each["id"] for each in stage.stripe.state.customers]
+    if how == "of another Stripe account":
+        gone = "cus_elsewhere"
+        await stage.change(customer=gone)
+    elif how == "deleted":
+        stage.stripe.customers.delete(gone)
+    form = await stage.form()
+    if how == "deleted with the form open":
+        assert "4242" in says(form)
+        stage.stripe.customers.delete(gone)
+    else:
+        assert "4242" not in says(form)
+    await stage.slack.submit(OWNER, amount="25")
+
+    await stage.said("Pay $25.00")
+    assert len(stage.pages()) == 1
+    await stage.pay(save=True)
+    await stage.said("credited")
+    assert stage.charges() == [2500]
+    assert any(gone in line and "the customer is gone" in line for line in stage.interesting())
+
+    await stage.wind(minutes=2)
+    await stage.bought("30")
+    made = [each["id"] for each in stage.stripe.state.customers if not each.get("deleted")]
+    assert len(made) == (2 if how == "of another Stripe account" else 1)
+
+
 @pytest.mark.parametrize("customer", [True, False])
 async def test_without_a_saved_card_the_purchase_is_paid_on_stripes_page(open_stage: OpenStage, customer: bool) -> None:
     stage = await open_stage(card=None, customer=customer)

@@ -14,7 +14,7 @@ from bot.sandbox.world import ACCOUNT, ENTERPRISE, GUEST, MEMBER, OWNER, SECOND_
 
 from ..stage import SELLING, OpenStage, Stage, says
 
-ASK_THEM = f"<@{OWNER}>, <@{SECOND_OWNER}>"
+ASK_THEM = f"<@{OWNER}> or <@{SECOND_OWNER}>"
 ON_TRIAL = (
     "*Tiny Trial* is on the free trial, and credits can be bought on a paid plan. "
     "An owner can upgrade in the Control Center: Account → Billing → Upgrade."
@@ -50,8 +50,8 @@ async def test_who_may_not_buy_is_told_why_and_what_to_do_next(stage: Stage, use
 async def test_not_even_an_owner_who_is_no_full_member_may_buy(stage: Stage) -> None:
     for name, sentence in (
         ("is_ultra_restricted", f"Guests cannot buy credits for *Acme Labs*. Please ask {ASK_THEM}."),
-        ("is_bot", f"Apps cannot buy credits for *Acme Labs*. Its owners are {ASK_THEM}."),
-        ("deleted", f"A deactivated user cannot buy credits for *Acme Labs*. Its owners are {ASK_THEM}."),
+        ("is_bot", f"Apps cannot buy credits for *Acme Labs*. Please ask {ASK_THEM}."),
+        ("deleted", f"A deactivated user cannot buy credits for *Acme Labs*. Please ask {ASK_THEM}."),
         (
             "is_stranger",
             f"Only people of this workspace can buy credits for *Acme Labs*. Please ask {ASK_THEM}, "
@@ -96,8 +96,9 @@ async def test_the_account_of_the_organisation_goes_before_the_one_of_the_team(s
 
 async def test_a_refusal_comes_in_the_readers_language(stage: Stage) -> None:
     stage.slack.person(MEMBER).locale = "da-DK"
+    owners = ASK_THEM.replace(" or ", " eller ")
 
-    assert await refused(stage, MEMBER) == f"Kun en kontoejer for *Acme Labs* kan købe kredit. Spørg {ASK_THEM}."
+    assert await refused(stage, MEMBER) == f"Kun en kontoejer for *Acme Labs* kan købe kredit. Spørg {owners}."
 
 
 async def test_a_refusal_to_a_shortcut_is_shown_in_a_form_of_its_own(stage: Stage) -> None:

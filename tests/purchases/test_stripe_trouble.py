@@ -161,6 +161,23 @@ async def test_a_worker_that_hangs_while_it_makes_the_intent_is_overtaken(open_s
     assert stage.charges() == [2500]
 
 
+async def test_a_worker_that_hangs_while_it_replaces_a_customer_is_overtaken(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    [gone] = [each["id"] for each in stage.stripe.state.customers]
+    stage.stripe.customers.delete(gone)
+    with stage.held_up("POST /v1/customers") as gate:
+        await stage.buy("25")
+        await gate.reached.wait()
+        for _ in range(3):
+            await stage.wind(60)
+        await stage.until(lambda: len(stage.faults.hits) >= 2)
+
+    await stage.became("checkout", within=300, step=5)
+    await stage.said("Pay $25.00")
+    assert len([each for each in stage.stripe.state.customers if not each.get("deleted")]) == 1
+    assert len([each for each in stage.pages() if each["status"] == "open"]) == 1
+
+
 async def test_a_slow_answer_is_waited_for(stage: Stage) -> None:
     stage.faults.sleep = asyncio.sleep
     stage.faults.arm(SELLING, Kind.HANG, seconds=0.5)

@@ -101,7 +101,8 @@ def forms(texts: Texts) -> Iterator[View]:
                 yield buy_form(texts, account, Credits(-1), form, amount="1" * 30, remark="w" * 200, asking=asking)
     for seconds in (1, 59):
         form = Form("n", PayWith.CARD, VISA, Usd.dollars(25))
-        yield again_form(texts, form, GREATEST, seconds=seconds, buyer="U1")
+        for reader in ("U1", "U2"):
+            yield again_form(texts, form, GREATEST, seconds=seconds, buyer="U1", reader=reader)
     yield notice(texts, texts("error.bug", reference="0123abcd", support=SUPPORT))
     yield from (stands(texts, each) for each in purchases())
 
@@ -110,8 +111,8 @@ def homes(texts: Texts) -> Iterator[View]:
     latest = list(purchases())
     for refusal in WHY_NOT:
         for shown in ((), *(latest[first : first + 5] for first in range(0, len(latest), 5))):
-            yield home(texts, replace(ACME, name=LONG), Credits(10**18), shown, refusal, SUPPORT)
-    yield home(texts, None, Credits.ZERO, (), NoAccount(), SUPPORT)
+            yield home(texts, replace(ACME, name=LONG), Credits(10**18), shown, refusal, SUPPORT, owner=not refusal)
+    yield home(texts, None, Credits.ZERO, (), NoAccount(), SUPPORT, owner=False)
 
 
 # ── the gallery ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -235,11 +236,13 @@ def test_the_form_while_the_card_is_looked_up_and_with_an_amount_that_is_asked_a
 
 def test_the_question_before_the_same_is_bought_again() -> None:
     form = Form("n", PayWith.CARD, VISA, Usd.dollars(25))
-    assert outline(again_form(ENGLISH, form, Usd.dollars(25), seconds=20, buyer="U1")) == (
+    assert outline(again_form(ENGLISH, form, Usd.dollars(25), seconds=20, buyer="U1", reader="U2")) == (
         "# Buy it again?\n"
         "<@U1> began a purchase of $25.00 20 seconds ago. Do you want to buy $25.00 more?\n"
         "[Cancel] [Yes, buy again]"
     )
+    own = outline(again_form(texts_for("da"), form, Usd.dollars(25), seconds=20, buyer="U1", reader="U1"))
+    assert "\nDu begyndte et køb på 25,00\u00a0US$ for 20 sekunder siden." in own
 
 
 FOOTER = (
@@ -302,7 +305,7 @@ FOOTER = (
             purchase(Status.CANCELLED, reason="refusal.not_owner"),
             [
                 "The purchase of $25.00 was cancelled. Nothing was charged. "
-                "Only an owner of *Acme Labs* can buy credits. Please ask <@U1>, <@U2>.",
+                "Only an owner of *Acme Labs* can buy credits. Please ask <@U1> or <@U2>.",
                 "[Try again]",
             ],
         ),
@@ -339,7 +342,8 @@ def test_the_channel_hears_who_bought_what_and_never_gets_a_link(status: Status,
 
 
 def test_the_home_of_an_owner() -> None:
-    assert outline(home(ENGLISH, ACME, Credits(37_340_000_000), [purchase(Status.SETTLED)], None, SUPPORT)) == (
+    shown = home(ENGLISH, ACME, Credits(37_340_000_000), [purchase(Status.SETTLED)], None, SUPPORT, owner=True)
+    assert outline(shown) == (
         "## Credits\n"
         "*Acme Labs* has *37.34* credits.\n"
         "[Buy credits]\n"
@@ -352,7 +356,7 @@ def test_the_home_of_an_owner() -> None:
 
 
 def test_the_home_of_somebody_whose_workspace_has_no_account() -> None:
-    drawn = outline(home(ENGLISH, None, Credits.ZERO, (), NoAccount(), SUPPORT))
+    drawn = outline(home(ENGLISH, None, Credits.ZERO, (), NoAccount(), SUPPORT, owner=False))
     assert "[" not in drawn
     assert f"write to {SUPPORT}" in drawn
 
@@ -386,7 +390,7 @@ def test_what_somebody_typed_is_only_text(name: str) -> None:
         outline(buy_form(ENGLISH, account, Credits.ZERO, Form("n", PayWith.CHECKOUT))),
         outline(buyer_card(ENGLISH, purchase(Status.SETTLED), account, SUPPORT)[1]),
         outline(buyer_card(ENGLISH, purchase(Status.CANCELLED, reason="refusal.not_paid"), account, SUPPORT)[1]),
-        outline(home(ENGLISH, account, Credits.ZERO, (), NotPaid(account=name), SUPPORT)),
+        outline(home(ENGLISH, account, Credits.ZERO, (), NotPaid(account=name), SUPPORT, owner=True)),
     ]
     ours = re.compile(r"<(For example [^<>]*|@U[0-9]|!date\^[0-9]+\^[^<>]*|https://pay\.stripe\.com/[^<>]*)>")
     for each in drawn:

@@ -1,5 +1,6 @@
 """Webhooks are hints: they may come twice, late, in any order, from anybody or never, and one payment is one credit."""
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -167,6 +168,21 @@ async def test_forged_old_and_foreign_notifications_are_refused(open_small_stage
 
     assert await deliver(stage, event) == 200
     await stage.became("settled")
+
+
+async def test_a_flood_of_forged_notifications_is_counted_and_not_written_down_one_by_one(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.purchases.webhook._QUIET_SECONDS", 1.0)
+    for _ in range(10):
+        assert await deliver(stage, {}, secret="whsec_somebody_else") == 400
+    await asyncio.sleep(1.0)
+    assert await deliver(stage, {}, secret="whsec_somebody_else") == 400
+
+    lines = [json.loads(line) for line in stage.log.getvalue().splitlines()]
+    told = [line["times"] for line in lines if line["message"].startswith("webhook refused")]
+    assert (told[0], sum(told)) == (1, 11)
+    assert len(told) < 11
 
 
 async def test_what_a_notification_claims_is_not_believed(open_small_stage: OpenStage) -> None:

@@ -20,7 +20,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from bot.sandbox import genstudio
 from bot.sandbox.clock import WindableClock
+from bot.sandbox.genstudio import GenStudio, Model
 from bot.sandbox.page import Account, Entry, LedgerView, Page, Purchase
 from bot.sandbox.page import markdown as standard_markdown
 from bot.sandbox.page.blocks import Blocks, Form, Templates
@@ -51,6 +53,7 @@ MANIFEST = {
 }
 
 
+MODELS = [Model("openai", "gpt-5"), Model("anthropic", "claude-opus-5-5", note="dear")]
 ROLES = {"UADA": "owner", "UGUS": "guest", "UBEN": "owner on Free Trial"}
 
 
@@ -60,6 +63,8 @@ class Bot:
 
     heard: list[dict[str, Any]] = field(default_factory=list)
     answer: dict[str, Any] | None = None
+    reports: list[Request] = field(default_factory=list)
+    refusal: str = ""
 
     async def hear(self, request: Request) -> Response:
         if request.headers["content-type"] == "application/json":
@@ -68,6 +73,11 @@ class Bot:
             form = dict(parse_qsl((await request.body()).decode()))
             self.heard.append(json.loads(form["payload"]) if "payload" in form else form)
         return Response() if self.answer is None else JSONResponse(self.answer)
+
+    async def meter(self, request: Request) -> Response:
+        await request.body()
+        self.reports.append(request)
+        return Response(self.refusal, 400) if self.refusal else Response(status_code=204)
 
 
 @dataclass
@@ -128,11 +138,13 @@ async def sandbox() -> AsyncIterator[Sandbox]:
         clock.wind(step.total_seconds())
         made.wound.append(step)
 
-    page = Page(workspace, stripe, clock, ledger, wind, roles=ROLES)
-    hears = Starlette(routes=[Route("/", bot.hear, methods=["POST"])])
-    async with served(workspace.app) as slack_url, served(page.app) as url, served(hears) as bot_url:
+    routes = {"/": bot.hear, genstudio.EVENTS: bot.meter}
+    hears = Starlette(routes=[Route(path, answer, methods=["POST"]) for path, answer in routes.items()])
+    async with served(workspace.app) as slack_url, served(hears) as bot_url:
         workspace.base_url, workspace.request_url = slack_url, bot_url
-        async with httpx.AsyncClient(base_url=url, timeout=10) as http:
+        studio = GenStudio(bot_url, "cb_secret", clock, [genstudio.Account("acme", "Acme Labs")], MODELS)
+        page = Page(workspace, stripe, studio, clock, ledger, wind, roles=ROLES)
+        async with served(page.app) as url, httpx.AsyncClient(base_url=url, timeout=10) as http:
             made = Sandbox(workspace, stripe, clock, bot, http)
             yield made
     await workspace.close()
@@ -232,6 +244,17 @@ async def test_the_panel_shows_the_books(sandbox: Sandbox) -> None:
 
     sandbox.books = LedgerView(verified=False)
     assert "Books do not balance" in await sandbox.page()
+
+
+async def test_the_panel_says_what_was_used_and_what_waits_for_a_price(sandbox: Sandbox) -> None:
+    uses = ["gpt-5: 9 tokens in, 0.004 credits"]
+    entry = Entry(3, sandbox.clock.now(), "usage:7", "Used in GenStudio", [], uses)
+    account = Account("Acme Labs", "Essential", "1.99", exact="1.996", waiting=["2 × gpt-9 not booked yet"])
+    sandbox.books = LedgerView(accounts=[account], entries=[entry])
+    page = await sandbox.page()
+
+    for words in ("Used in GenStudio", "gpt-5: 9 tokens in", ">1.99<", "exactly 1.996", "2 × gpt-9 not booked yet"):
+        assert words in page
 
 
 async def test_the_books_tell_time_as_the_viewer_does(sandbox: Sandbox) -> None:
@@ -363,6 +386,69 @@ async def test_the_saved_card_is_switched(sandbox: Sandbox) -> None:
     assert sandbox.stripe.customers.card_of(method).name == "authentication_required"
     assert '<option value="authentication_required" selected>' in await sandbox.page()
     assert (await sandbox.do("card", customer="cus_other", card="visa")).status_code == 409
+
+
+# --- GenStudio
+
+
+async def test_one_call_of_a_model_is_one_event_sent_with_the_bearer_token(sandbox: Sandbox) -> None:
+    assert (await sandbox.do("use", account="acme", model="openai/gpt-5", work="question")).status_code == 200
+
+    [report] = sandbox.bot.reports
+    event = await report.json()
+    assert report.headers["authorization"] == "Bearer cb_secret"
+    assert report.headers["content-type"] == "application/cloudevents+json"
+    assert (event["specversion"], event["source"], event["subject"]) == ("1.0", "genstudio", "acme")
+    assert sandbox.clock.now() - timedelta(minutes=1) < datetime.fromisoformat(event["time"]) <= sandbox.clock.now()
+    assert event["data"] == {
+        "provider": "openai",
+        "model": "gpt-5",
+        "input_tokens": 1_200,
+        "input_includes_cached": True,
+        "cached_input_tokens": 0,
+        "output_tokens": 350,
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "input_tokens", "includes"), [("openai/gpt-5", 20_000, True), ("anthropic/claude-opus-5-5", 5_000, False)]
+)
+async def test_an_afternoon_is_a_batch_that_counts_cached_tokens_as_the_provider_does(
+    sandbox: Sandbox, model: str, input_tokens: int, includes: bool
+) -> None:
+    await sandbox.do("use", account="acme", model=model, work="afternoon")
+
+    [report] = sandbox.bot.reports
+    events = await report.json()
+    assert report.headers["content-type"] == "application/cloudevents-batch+json"
+    assert len({event["id"] for event in events}) == len(events) == 40
+    for counts in (event["data"] for event in events):
+        assert (counts["input_tokens"], counts["input_includes_cached"]) == (input_tokens, includes)
+        assert (counts["cached_input_tokens"], counts["output_tokens"]) == (15_000, 1_000)
+
+
+async def test_what_the_bot_answers_to_genstudio_is_shown_as_it_came(sandbox: Sandbox) -> None:
+    await sandbox.do("use", account="acme", model="openai/gpt-5", work="question")
+    assert "204 No Content" in await sandbox.page()
+
+    sandbox.bot.refusal = '{"detail": "<b>Nothing</b> was booked."}'
+    await sandbox.do("use", account="acme", model="openai/gpt-5", work="afternoon")
+
+    page = await sandbox.page("UBEN")
+    assert "Reported 40 events" in page
+    assert "400 Bad Request" in page
+    assert "{&#34;detail&#34;: &#34;&lt;b&gt;Nothing&lt;/b&gt; was booked.&#34;}" in page
+    assert "204 No Content" not in page
+
+
+async def test_genstudio_uses_only_what_it_has(sandbox: Sandbox) -> None:
+    for model, work in (("openai/gpt-6", "question"), ("openai/gpt-5", "weekend")):
+        assert (await sandbox.do("use", account="acme", model=model, work=work)).status_code == 409
+
+    assert sandbox.bot.reports == []
+    page = await sandbox.page()
+    assert '<option value="anthropic/claude-opus-5-5">claude-opus-5-5 (dear)</option>' in page
+    assert "an afternoon of work (840,000 tokens)" in page
 
 
 # --- who may ask

@@ -14,12 +14,14 @@ import httpx
 import pytest
 
 from bot.sandbox import run
-from bot.sandbox.world import OWNER
+from bot.sandbox.books import books
+from bot.sandbox.genstudio import Model, Work
+from bot.sandbox.world import ACCOUNT, OWNER, World
 
 SANDBOX = (sys.executable, "-m", "bot", "sandbox")
 
 
-def test_the_tour_in_the_terminal_buys_twice_and_ends_well(tmp_path: Path) -> None:
+def test_the_tour_in_the_terminal_buys_twice_spends_and_ends_well(tmp_path: Path) -> None:
     ran = subprocess.run([*SANDBOX, "--headless"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
 
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -30,7 +32,10 @@ def test_the_tour_in_the_terminal_buys_twice_and_ends_well(tmp_path: Path) -> No
         "  Credits: :white_check_mark: Paid and credited: $25.00. The new balance is *25.00* credits.",
         "She types /buy-credits 100 and presses Buy: the saved card is charged",
         "  Credits: :white_check_mark: Paid and credited: $100.00. The new balance is *125.00* credits.",
-        "Charged $125.00; balance 125.00; 2 entries; books right: True",
+        "GenStudio, a program, uses gpt-4.1 for a long document and reports the tokens",
+        "  The bot answers: 204 No Content",
+        "  The books say: gpt-4.1: 180,000 tokens in, 4,000 out, 0.392 credits",
+        "Charged $125.00; balance 124.608; 3 entries; books right: True",
     ]
     assert list(tmp_path.iterdir()) == []
 
@@ -93,6 +98,42 @@ async def test_the_page_opens_with_a_connected_bot_and_sells(visitor: Visitor) -
     await visitor.see(r'data-account="Acme Labs">.*<strong data-testid="balance">250\.00<')
     await visitor.see(r"Credits bought.*account:acme.*\+250\.00.*sales.*-250\.00")
     await visitor.see("Books balance ✓")
+
+
+async def test_genstudio_spends_through_the_bots_own_endpoint(visitor: Visitor) -> None:
+    await visitor.buy("250")
+    await visitor.see(r'data-account="Acme Labs">.*<strong data-testid="balance">250\.00<')
+
+    await visitor.do("use", account=ACCOUNT, model="anthropic/claude-opus-5-5", work="afternoon")
+    await visitor.see(r'data-account="Acme Labs">.*<strong data-testid="balance">248\.28<')
+    await visitor.see(r"claude-opus-5-5, 40 uses: 200,000 tokens in, 600,000 from cache, 40,000 out, 1\.72 credits")
+    await visitor.see(r"Used in GenStudio.*account:acme.*-1\.72.*usage.*\+1\.72")
+
+    await visitor.do("use", account=ACCOUNT, model="openai/gpt-4o-mini", work="question")
+    await visitor.see(r'data-testid="balance">248\.27</strong><small>exactly 248\.27961<')
+    await visitor.see("Books balance ✓")
+
+
+async def test_use_that_cannot_be_booked_says_why(visitor: Visitor) -> None:
+    await visitor.do("use", account="nobody", model="openai/gpt-5", work="question")
+    await visitor.see(r'data-status="400".*"index":0,"reason":"there is no account nobody"')
+
+    await visitor.do("use", account=ACCOUNT, model="unlisted/brand-new", work="question")
+    await visitor.see(r'data-status="204".*1 × brand-new not booked yet: the model has no price yet')
+    await visitor.see(r'data-account="Acme Labs">.*<strong data-testid="balance">0\.00<')
+
+
+async def test_use_is_booked_down_to_the_overdraft_and_the_rest_waits() -> None:
+    year = Work("year", "a year of work", calls=500, input=50_000, cached=0, output=10_000)  # 0.40 credits each
+    async with World.open() as world, run.bot_in(world, world.accounts()) as bot:
+        studio = await run.genstudio_for(world, bot)
+
+        answer = await studio.use("trial", Model("anthropic", "claude-opus-5-5"), year)
+
+        assert (answer.events, answer.status) == (500, 204)
+        [trial] = [each for each in (await books(bot)).accounts if each.name == "Tiny Trial"]
+        assert trial.balance == "-100.00"
+        assert trial.waiting == ["250 × claude-opus-5-5 not booked yet: it is more than the overdraft allows"]
 
 
 async def test_winding_the_clock_makes_happen_what_became_due(visitor: Visitor) -> None:

@@ -262,8 +262,11 @@ class TellsItself:
 class CursorOfOurClock(PurchaseWorker):
     """Goes on reading from where its own clock stood, which may have been wrong."""
 
-    async def _have_listened(self, now: datetime, newest: datetime | None, tx: AsyncConnection) -> None:
-        await super()._have_listened(now, now, tx)
+    async def listen(self) -> int:
+        now = self._clock.now()
+        heard = await super().listen()
+        await self._database.write(partial(store.set_cursor, name="newest_stripe_event", at=now))
+        return heard
 
 
 async def _account(tx: AsyncConnection, purchase: Purchase) -> Account | None:

@@ -5,10 +5,17 @@ same again.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from bot.errors import Outage
+from bot.payments.gateway import Reversal
+from bot.payments.stripe_gateway import StripeGateway
+
+from .loop import OWNER
+from .process import Parts
 from .running import make_template, tell
 
 WORLDS = int(os.environ.get("SIMULATED_WORLDS", "20"))
@@ -33,3 +40,19 @@ def test_a_seed_tells_the_same_story_again(tmp_path: Path, template: Path) -> No
 
     assert any("trouble" in line for line in first.trace)
     assert first == again
+
+
+class SilentOnReversals(StripeGateway):
+    """Hears nothing of refunds and disputes until the troubles are over."""
+
+    async def reversals(self, intent_id: str) -> Sequence[Reversal]:
+        if OWNER.get().world.troubled:
+            raise Outage("Stripe", "no answer")
+        return await super().reversals(intent_id)
+
+
+def test_a_world_does_not_end_before_a_look_that_was_put_off(tmp_path: Path, template: Path) -> None:
+    stories = [tell(seed, tmp_path, template, Parts(gateway=SilentOnReversals)) for seed in range(12)]
+
+    wrong = [story for story in stories if any(each.startswith(("I3", "I4", "I12")) for each in story.wrong)]
+    assert not wrong, "\n\n".join(map(str, wrong))

@@ -127,7 +127,8 @@ def _cards(world: World, rows: list[Purchase]) -> Iterator[str]:
                 shown.setdefault(message.metadata["event_payload"]["key"], []).append(message)
     owed = {row["key"]: row for row in world.rows("SELECT * FROM outbox")}
     # a lost post is looked for in the history, where the bot may read it, around the time at which it left
-    may_be_twice = world.ambiguous and (not world.odds.may_read_history or world.odds.jumps > 0)
+    found_again = world.odds.may_read_history and not world.odds.jumps and not world.outlived
+    may_be_twice = world.ambiguous and not found_again
     for purchase in rows:
         for key in (f"purchase:{purchase.id}:buyer", f"purchase:{purchase.id}:channel"):
             messages = shown.pop(key, [])
@@ -164,6 +165,8 @@ def _ends(world: World, rows: list[Purchase]) -> Iterator[str]:
     for row in rows:
         if row.status in LIVE:
             yield f"I6: {row.id} has not ended: {row}"
+        if row.check_at and world.resting:
+            yield f"I12: {row.id} is {row.status}, and is still to be looked at"
     for before, after in pairwise(world.rows("SELECT * FROM purchase_log ORDER BY purchase_id, n")):
         if before["purchase_id"] == after["purchase_id"] and before["status"] not in LIVE and after["status"] in LIVE:
             yield f"I6: {after['purchase_id']} was {before['status']}, and is {after['status']} again"

@@ -37,6 +37,7 @@ OWNERS = (ANNA, BO)
 HISTORY = ("im:history", "channels:history")
 BEGINNING = datetime(2026, 10, 24, 22, 0, tzinfo=UTC)  # three hours before Europe's clocks go back
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HANGS_FOR = 80.0  # seconds, at most
 
 
 def _microseconds(span: timedelta) -> int:
@@ -143,6 +144,8 @@ class World:
         self.troubles: list[float] = []
         self.links: set[bytes] = set()  # pages that somebody was shown the way to
         self.abandoned: set[str] = set()  # purchases whose page is left to expire
+        self.hung_at = -HANGS_FOR  # the latest post that Slack took its time over
+        self.outlived = False  # such a post may have been carried out after its sender's successor looked for it
         self.ambiguous = False  # a post's answer was lost, or came when somebody else had taken over
         self.deaths = 0
         self.wrong_by = timedelta(0)  # the bot's clocks
@@ -180,6 +183,8 @@ class World:
                     Trouble.HANG,
                     Trouble.FAILED,
                 )
+                if call == "chat.postMessage" and kind is Trouble.HANG:
+                    self.hung_at = self.now
                 return kind
         return None
 
@@ -189,6 +194,7 @@ class World:
     def kill_soon(self, process: Process) -> None:
         self.deaths += 1
         self.ambiguous = True
+        self.outlived |= self.now - self.hung_at < HANGS_FOR
         process.alive = False
         self.join(self._die(process))
 
@@ -356,9 +362,9 @@ class World:
         return self._at_rest()
 
     def _at_rest(self) -> bool:
-        now = _microseconds(self.clock.now() - _EPOCH)
+        """Whether nothing is left to do. A look that is put off until later is still to be done."""
         live = ", ".join(f"'{status}'" for status in LIVE)
-        [[unfinished]] = self.rows(f"SELECT count(*) FROM purchases WHERE status IN ({live}) OR check_at <= ?", now)
+        [[unfinished]] = self.rows(f"SELECT count(*) FROM purchases WHERE status IN ({live}) OR check_at IS NOT NULL")
         [[owed]] = self.rows("SELECT count(*) FROM outbox WHERE version > delivered AND dead IS NULL")
         heard = all(each.has_heard_everything for each in self.processes)
         return not unfinished and not owed and heard and not any(each.busy for each in self.processes)

@@ -116,7 +116,7 @@ async def test_a_refused_command_is_answered_to_that_person_only(scene: Scene) -
     ack = await scene.slack.command(ANNA, scene.channel, "/try")
     assert ack.ok
     assert await scene.heard() == (
-        "Only an owner of *Acme &amp; &lt;!channel&gt;* can buy credits. Please ask <@U1>, <@U2>."
+        "Only an owner of *Acme &amp; &lt;!channel&gt;* can buy credits. Please ask <@U1> or <@U2>."
     )
     assert [each for each in scene.slack.messages(scene.channel) if each.ephemeral_to is None] == []
 

@@ -31,6 +31,13 @@ class Line:
     async def connected(self, lines: int = 2) -> None:
         await self._until(lambda: self.slack.sockets.connections == lines)
 
+    async def well(self) -> None:
+        """Connected, and readiness has nothing to tell."""
+        await self.connected()
+        async with asyncio.timeout(5):
+            while await self.socket.trouble():  # noqa: ASYNC110 - trouble is asked for, it does not tell
+                await asyncio.sleep(0.01)
+
     async def works(self) -> bool:
         ack = await self.slack.command(ANNA, self.channel, "/try")
         return ack.text == "heard"
@@ -47,8 +54,11 @@ class Line:
 
 
 @pytest.fixture
-async def line() -> AsyncIterator[Line]:
+async def line(request: pytest.FixtureRequest) -> AsyncIterator[Line]:
+    """With a parameter Slack has answered so, and nothing else, from the beginning."""
     clock, faults = WindableClock(), Faults()
+    if refusal := getattr(request, "param", None):
+        faults.arm(OPEN, Kind.STATUS, times=None, code=200, body=refusal)
     slack = Workspace(WindableClock(), faults=faults)
     slack.add_person(ANNA, "anna")
     channel = slack.add_channel("general", [ANNA]).id
@@ -70,8 +80,7 @@ async def line() -> AsyncIterator[Line]:
 
 
 async def test_there_are_two_connections_so_that_one_is_always_up(line: Line) -> None:
-    await line.connected()
-    assert await line.socket.trouble() is None
+    await line.well()
     assert all([await line.works() for _ in range(4)])
 
 
@@ -120,7 +129,7 @@ async def test_it_comes_back_after_a_slack_that_hangs(line: Line) -> None:
 
 
 async def test_readiness_tells_of_it_after_fifteen_seconds_without_any_line_and_no_longer(line: Line) -> None:
-    await line.connected()
+    await line.well()
     line.faults.arm(OPEN, Kind.STATUS, times=None)
     await line.slack.cut_sockets()
     await line.failed(2)
@@ -132,18 +141,21 @@ async def test_readiness_tells_of_it_after_fifteen_seconds_without_any_line_and_
     assert "SLACK_APP_TOKEN" in trouble
 
     line.faults.disarm()
-    await line.connected()
-    async with asyncio.timeout(5):
-        while await line.socket.trouble():  # noqa: ASYNC110 - trouble is asked for, it does not tell
-            await asyncio.sleep(0.01)
+    await line.well()
 
 
-async def test_a_bot_that_never_got_a_line_says_so_too(line: Line) -> None:
-    line.faults.arm(OPEN, Kind.STATUS, times=None)
-    await line.slack.cut_sockets()
+@pytest.mark.parametrize("line", [{"ok": False, "error": "invalid_auth"}], indirect=True)
+async def test_a_bot_that_never_got_a_line_is_not_ready_and_says_why(
+    line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await line.socket.trouble() == "starting: not connected to Slack yet"
     await line.failed(2)
     line.clock.wind(16)
-    assert await line.socket.trouble() is not None
+    assert "(invalid_auth)" in str(await line.socket.trouble())
+    assert {record.getMessage() for record in caplog.records} >= {"Socket Mode connection failed: invalid_auth"}
+
+    line.faults.disarm()
+    await line.well()
 
 
 async def test_a_slack_that_refuses_is_asked_less_and_less_often(line: Line) -> None:

@@ -71,6 +71,15 @@ async def test_what_is_wrong_is_named_and_alive_stays_alive(client: httpx.AsyncC
     assert (await client.get("/healthz")).status_code == 200
 
 
+async def test_what_can_be_borne_is_told_and_keeps_no_request_away(client: httpx.AsyncClient, health: Health) -> None:
+    health.check("stripe", bad, bearable=True)
+    answer = await client.get("/readyz")
+    assert (answer.status_code, answer.json()["ready"], list(answer.json()["wrong"])) == (200, True, ["stripe"])
+
+    health.check("slack", bad)
+    assert (await client.get("/readyz")).status_code == 503
+
+
 async def test_slow_checks_are_asked_at_once_and_not_waited_for(client: httpx.AsyncClient, health: Health) -> None:
     for name in ("one", "two", "three"):
         health.check(name, frozen)

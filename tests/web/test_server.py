@@ -147,3 +147,19 @@ async def test_signals_stay_with_the_process_and_nobody_is_told_what_serves(serv
     async with httpx.AsyncClient() as client:
         assert "server" not in (await client.get(f"{server.url}/hello")).headers
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize("head", ["X-Long: {}\r\n", "{}"], ids=["one header", "many headers"])
+async def test_a_head_without_end_is_cut(server: Server, head: str) -> None:
+    """Somebody who sends headers for ever must not fill the memory."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+    filling = "x" * 600_000 if "X-Long" in head else "".join(f"X-{n}: {'x' * 80}\r\n" for n in range(1_000))
+    writer.write(f"GET /hello HTTP/1.1\r\nHost: bot\r\n{head.format(filling)}".encode())
+
+    answer = b"HTTP/1.1 400 "  # which may be lost with the connection: we were still sending
+    with contextlib.suppress(ConnectionResetError):
+        answer = await asyncio.wait_for(reader.read(), timeout=5)
+
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert (await httpx.AsyncClient().get(f"{server.url}/hello")).text == "hello"

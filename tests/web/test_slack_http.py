@@ -111,5 +111,26 @@ async def test_rubbish_nobody_signed_is_never_read(client: httpx.AsyncClient, bo
     assert answer.status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        *[(body, "application/json") for body in (b"{", b"[]", b"1", b"null", b"\xff", b"{}", b"[" * 100_000)],
+        *[(body, FORM["Content-Type"]) for body in (b"payload=%7B", b"payload=[]", b"payload=1", b"\xff=\xfe", b"")],
+        (b'{"type": "block_actions", "team": 1, "user": {"id": "U1"}}', "application/json"),
+        (b'{"type": "event_callback", "team_id": "T1", "event": null}', "application/json"),
+        (b'{"type": "event_callback", "team_id": "T1", "event": "x"}', "application/json"),
+        (b'{"type": "view_submission", "team": {"id": "T1"}, "user": {"id": "U1"}, "view": []}', "application/json"),
+    ],
+    ids=lambda given: str(given[:60]),
+)
+async def test_what_is_signed_and_makes_no_sense_is_a_bad_request(
+    client: httpx.AsyncClient, heard: list[str], body: bytes, kind: str
+) -> None:
+    answer = await post(client, body, {**signed(body, now()), "Content-Type": kind})
+
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+    assert heard == []
+
+
 async def test_only_post_is_for_slack(client: httpx.AsyncClient) -> None:
     assert (await client.get("/slack/events")).status_code == 405

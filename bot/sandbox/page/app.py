@@ -15,6 +15,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from bot.sandbox.clock import WindableClock
+from bot.sandbox.genstudio import GenStudio
 from bot.sandbox.page import guard, stream
 from bot.sandbox.page.blocks import Templates
 from bot.sandbox.page.books import LedgerView
@@ -63,6 +64,7 @@ class Page:
         self,
         workspace: Workspace,
         stripe: StripeAccount,
+        studio: GenStudio,
         clock: WindableClock,
         ledger: Callable[[], Awaitable[LedgerView]],
         wind: Callable[[timedelta], Awaitable[None]],
@@ -72,6 +74,7 @@ class Page:
     ) -> None:
         self._workspace = workspace
         self._stripe = stripe
+        self._studio = studio
         self._clock = clock
         self._ledger = ledger
         self._wind_clock = wind
@@ -97,6 +100,7 @@ class Page:
             "shortcut": self._shortcut,
             "language": self._language,
             "card": self._card,
+            "use": self._use,
             "wind": self._wind,
         }
 
@@ -131,6 +135,7 @@ class Page:
         facts = {"ledger": ledger, "names": self._stage.names(), "reader": self._stage.reader(place.user)}
         books = {name: self._templates.render(name, **facts) for name in BOOK_FRAGMENTS}
         books["wallets"] = self._templates.render("wallets", wallets=wallets(self._stripe))
+        books["studio"] = self._templates.render("studio", studio=self._studio)
         return {"title": Markup("{} · Sandbox").format(scene.title), **drawn, **books}
 
     # --- doing
@@ -192,6 +197,14 @@ class Page:
             raise CannotDo("Stripe knows no such customer or card.")
         put_on_file(self._stripe, asked["customer"], asked["card"])
         self._workspace.feed.publish("card", user=user)
+
+    async def _use(self, user: str, asked: Json) -> None:
+        models = {model.id: model for model in self._studio.models}
+        works = {work.id: work for work in self._studio.works}
+        if asked["model"] not in models or asked["work"] not in works:
+            raise CannotDo("GenStudio has no such model or work.")
+        await self._studio.use(asked["account"], models[asked["model"]], works[asked["work"]])
+        self._workspace.feed.publish("usage", user=user)
 
     async def _wind(self, user: str, asked: Json) -> None:
         seconds = int(asked["seconds"])

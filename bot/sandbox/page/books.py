@@ -10,6 +10,8 @@ class Account:
     name: str
     plan: str
     balance: str  # credits, as they are to be read
+    exact: str = ""  # with every digit that matters
+    waiting: Sequence[str] = ()  # use that is not booked yet, and why
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,7 @@ class Entry:
     cause: str
     memo: str
     postings: Sequence[tuple[str, str]]  # book, signed amount, as they are to be read
+    uses: Sequence[str] = ()  # of models: which, how many tokens, at what cost
 
 
 @dataclass(frozen=True, slots=True)

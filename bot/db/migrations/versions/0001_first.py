@@ -25,6 +25,8 @@ def upgrade() -> None:
         sa.Column("language", sa.Text(), nullable=False),
         sa.Column("customer", sa.Text(), nullable=True),
         sa.Column("created_at", whole, nullable=False),
+        sa.Column("at_zero", sa.Text(), nullable=False),
+        sa.Column("overdraft_nano", whole, nullable=False),
         sa.CheckConstraint(
             "plan IN ('free_trial', 'essential', 'essential_plus', 'advanced', 'advanced_plus')",
             name=op.f("ck_accounts_plan"),

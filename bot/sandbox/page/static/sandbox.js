@@ -228,6 +228,7 @@ document.addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = event.target;
   if (form.matches("[data-composer]")) say();
+  if (form.matches("[data-studio]")) send("use", Object.fromEntries(new FormData(form)), find("button", form));
   if (!form.matches(".modal-form")) return;
   const button = find("[data-submit]", form);
   if (button && !button.hasAttribute("aria-busy")) await send("submit", surface(form), button);

@@ -1,0 +1,60 @@
+"""``credits-bot ledger``: prove the books, read them."""
+
+import json
+import sys
+from datetime import UTC
+from typing import Any
+
+import click
+
+from bot.cli.common import JSON, Opened, asynchronous, found
+from bot.purchases.proof import prove
+from bot.usage import statement
+from bot.usage.proof import compare
+
+
+@click.group(name="ledger")
+def ledger_group() -> None:
+    """The books: prove them, read them."""
+
+
+@ledger_group.command(name="verify")
+@JSON
+@asynchronous
+async def ledger_verify(as_json: bool) -> None:
+    """Prove that entries sum to zero, balances equal them, none was changed, and purchases and usage have their own."""
+    async with Opened(migrated=True) as database:
+        audit = await prove(database)
+        await compare(database, audit)
+    if as_json:
+        told = {"ok": audit.ok, "entries": audit.entries, "accounts": audit.accounts, "credits": audit.total.exact}
+        click.echo(json.dumps({**told, "problems": audit.problems}, indent=2))
+    else:
+        for problem in audit.problems:
+            click.echo(f"wrong: {problem}")
+        click.echo(f"{audit.entries} entries, {audit.accounts} accounts, {audit.total.exact} credits held")
+        click.echo("The books are right." if audit.ok else "The books are WRONG.")
+    sys.exit(0 if audit.ok else 1)
+
+
+@ledger_group.command(name="statement")
+@click.argument("account_id", metavar="ID")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day, in UTC.")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="The day after the last, in UTC.")
+@click.option("--debits", is_flag=True, help="With each use of a model: its tokens, prices, markup and cost.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@JSON
+@asynchronous
+async def ledger_statement(account_id: str, since: Any, until: Any, debits: bool, as_csv: bool, as_json: bool) -> None:
+    """Every movement of the account ID: opening balance + movements = closing balance."""
+    if as_csv and as_json:
+        raise click.UsageError("give either --csv or --json")
+    bounds = [day and day.replace(tzinfo=UTC) for day in (since, until)]
+    write = statement.as_csv if as_csv else statement.as_json if as_json else statement.as_text
+    async with Opened(migrated=True) as database:
+        async with database.read() as tx:
+            await found(tx, account_id)
+        told = await statement.statement_of(database, account_id, *bounds)
+        moved = statement.movements_with_debits(told, database) if debits else statement.movements(told)
+        async for piece in write(told, moved):
+            click.echo(piece, nl=False)

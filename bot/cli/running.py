@@ -1,0 +1,98 @@
+"""Running the bot, and what an operator does around it."""
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+
+import click
+
+from bot import logs
+from bot.app import Bot, Unusable, diagnose
+from bot.cli.common import JSON, Opened, asynchronous
+from bot.db.migrate import current, upgrade
+from bot.settings import Settings
+from bot.slack.manifest import manifest as slack_manifest
+
+
+@click.command()
+@asynchronous
+async def run() -> None:
+    """Run the bot until Ctrl+C."""
+    settings = Settings.read()
+    logs.configure(settings.log_level, sys.stderr, secrets=settings.secrets)
+    async with Bot.open(settings):
+        await _asked_to_stop()
+
+
+async def _asked_to_stop() -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(sign, stop.set)
+        except NotImplementedError:  # Windows: Ctrl+C raises KeyboardInterrupt by itself
+            logging.getLogger(__name__).debug("no signal handlers here")
+    await stop.wait()
+
+
+@click.command()
+@click.option("--headless", is_flag=True, help="Play a whole purchase in the terminal, without a browser.")
+@click.option("--port", default=8090, type=click.IntRange(0, 65535), show_default=True, help="Of the page.")
+@asynchronous
+async def sandbox(headless: bool, port: int) -> None:
+    """Try everything with a Slack and a Stripe of its own on this machine, in the browser. Needs nothing else."""
+    try:
+        from bot.sandbox import run as sandboxed
+    except ModuleNotFoundError as missing:
+        raise Unusable(f"{missing.name} is missing: pip install -e '.[sandbox]'") from None
+    logs.configure("WARNING", sys.stderr)
+    if headless:
+        sys.exit(await sandboxed.headless(click.echo))
+    async with sandboxed.page(port) as url:
+        click.echo(f"The sandbox is open: {url}  (Ctrl+C ends it)")
+        await _asked_to_stop()
+
+
+@click.command()
+@asynchronous
+async def migrate() -> None:
+    """Bring the database to the shape that this version needs. Safe to repeat."""
+    async with Opened() as database:
+        await upgrade(database)
+        click.echo(f"The database is at {await current(database)}.")
+
+
+@click.command()
+@JSON
+@asynchronous
+async def doctor(as_json: bool) -> None:
+    """Say what is wrong with this set-up, why it matters, and the step that mends it. Exit 0 when nothing blocks."""
+    logs.configure("ERROR", sys.stderr)
+    report = await diagnose(Settings.read())
+    click.echo(report.as_json() if as_json else report.as_text())
+    sys.exit(report.exit_code)
+
+
+@click.command()
+@JSON
+@asynchronous
+async def reconcile(as_json: bool) -> None:
+    """Ask Stripe what became of every unsettled purchase, once, and settle it. A running bot does this by itself."""
+    settings = Settings.read()
+    logs.configure(settings.log_level, sys.stderr, secrets=settings.secrets)
+    async with Bot.open(settings, serve=False) as bot:
+        looked_at, unsettled = await bot.reconcile()
+    told = {"looked_at": looked_at, "unsettled": unsettled}
+    click.echo(json.dumps(told) if as_json else f"{looked_at} purchases looked at, {unsettled} still unsettled.")
+
+
+@click.command()
+@click.option("--url", help="The bot's public address: prints the variant for HTTP instead of Socket Mode.")
+def manifest(url: str | None) -> None:
+    """Print the Slack app manifest, ready to paste."""
+    try:
+        click.echo(slack_manifest(url), nl=False)
+    except ValueError as wrong:
+        raise click.ClickException(str(wrong)) from None

@@ -1,0 +1,126 @@
+"""``credits-bot usage``: what was used, from files."""
+
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import click
+
+from bot.cli.common import JSON, Opened, asynchronous
+from bot.clock import SystemClock
+from bot.clockwork import Clockwork
+from bot.db.engine import Database
+from bot.usage.files import Line, events_in
+from bot.usage.meter import Meter
+from bot.usage.model import Event, UsageRefused
+from bot.usage.rating import Rater
+
+_AT_ONCE: Final = 1_000  # events
+_SHOWN: Final = 20  # bad lines
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What became of the lines so far."""
+
+    new: int = 0
+    repeated: int = 0
+    parked: int = 0
+    problems: list[tuple[int, str]] = field(default_factory=list)  # line and reason
+    complete: bool = False
+
+
+@click.group(name="usage")
+def usage_group() -> None:
+    """Uses of models: bring them in from files."""
+
+
+@usage_group.command(name="import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@JSON
+@asynchronous
+async def usage_import(file: Path, as_json: bool) -> None:
+    """Book the events of FILE: a CSV, or NDJSON with a CloudEvent in each line, as POST /api/v1/events takes them.
+
+    It works beside a running bot, and can be stopped and started again: each event counts once. Of each thousand lines
+    all are booked or none; where one is wrong, the import ends before them.
+    """
+    tally = _Tally()
+    async with Opened(migrated=True) as database, _metering(database) as meter:
+        try:
+            await _import(file, meter, tally, bar=sys.stderr.isatty() and not as_json)
+        finally:  # whoever stops it hears how far it came
+            _tell(tally, as_json)
+    if not tally.complete:
+        sys.exit(1)
+
+
+async def _import(file: Path, meter: Meter, tally: _Tally, *, bar: bool) -> None:
+    with file.open("rb") as content:
+        size = content.seek(0, os.SEEK_END)
+        with click.progressbar(length=size, label=file.name, file=sys.stderr, hidden=not bar) as progress:
+            for lines in _some(events_in(content, file.name, SystemClock().now())):
+                await _book(lines, meter, tally)
+                if tally.problems:
+                    return
+                progress.update(lines[-1].position - progress.pos)
+    tally.complete = True
+
+
+async def _book(lines: list[Line], meter: Meter, tally: _Tally) -> None:
+    """Book all of these or none."""
+    events = [line.found for line in lines if isinstance(line.found, Event)]
+    tally.problems = [(line.number, line.found) for line in lines if isinstance(line.found, str)]
+    if tally.problems:
+        return
+    try:
+        receipt = await meter.book(events)
+    except UsageRefused as refused:
+        tally.problems = [(lines[index].number, reason) for index, reason in refused.problems]
+        return
+    tally.new += receipt.new
+    tally.repeated += len(events) - receipt.new
+    tally.parked += receipt.parked
+
+
+def _some(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    rest = iter(lines)
+    while some := list(islice(rest, _AT_ONCE)):
+        yield some
+
+
+@asynccontextmanager
+async def _metering(database: Database) -> AsyncIterator[Meter]:
+    """A meter at work, without the bot around it."""
+    clockwork = Clockwork()
+    meter = Meter(database, SystemClock(), Rater(database))
+    meter.nudge = clockwork.every(1.0, "usage", meter.work).nudge
+    clockwork.start()
+    try:
+        yield meter
+    finally:
+        await clockwork.stop()
+
+
+def _tell(tally: _Tally, as_json: bool) -> None:
+    counts = {"new": tally.new, "repeated": tally.repeated, "parked": tally.parked}
+    if as_json:
+        problems = [{"line": line, "reason": reason} for line, reason in tally.problems[:_SHOWN]]
+        click.echo(json.dumps({"complete": tally.complete, **counts, "problems": problems}, indent=2))
+        return
+    for line, reason in tally.problems[:_SHOWN]:
+        click.echo(f"line {line}: {reason}", err=True)
+    if len(tally.problems) > _SHOWN:
+        click.echo(f"and {len(tally.problems) - _SHOWN} more", err=True)
+    click.echo(f"{tally.new} events booked, {tally.repeated} were there already.")
+    if tally.parked:
+        click.echo(f"{tally.parked} of them are parked: credits-bot doctor says what they wait for.")
+    if not tally.complete:
+        mend = "mend it and " if tally.problems else ""
+        click.echo(f"The rest of the file is not booked: {mend}import it again to go on.", err=True)

@@ -1,0 +1,1 @@
+"""Tokens become debits: events in, prices applied, accounts debited, each event exactly once."""

@@ -1,0 +1,203 @@
+"""The meter: requests queue, and one writer books whatever queued while its last commit was under way.
+
+No request waits for a timer, and none is answered before its commit. The writer is optimistic: it stores the events as
+if none were a repeat and every balance sufficed. Only when the database objects does it look closer and try again.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.clock import Clock
+from bot.db.engine import Database
+from bot.errors import Outage
+from bot.faultpoint import faultpoint
+from bot.ledger.model import BelowFloor
+from bot.money import Credits
+from bot.usage import store
+from bot.usage.debits import debit, park, total
+from bot.usage.model import Busy, Event, Row, UsageRefused, new_batch
+from bot.usage.rating import Rater, StaleTerms, Terms
+
+MOST_AT_ONCE: Final = 5_000  # events in one transaction
+MOST_WAITING: Final = 50_000  # events in the queue
+_GREATEST: Final = 4 * 10**18  # nano-credits in one transaction: sums stay within a database's integers
+_TRIES: Final = 10
+_CAREFUL_FOR: Final = 50  # batches after a repeat: where one came, more come
+
+EventKey = tuple[int, bytes]
+Also = Callable[[AsyncConnection, Credits], Awaitable[None]]  # done in the same transaction, with what was spent
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a request: how many events were new, what all its events cost, and how many are parked."""
+
+    new: int
+    cost: Credits
+    parked: int
+
+
+@dataclass(slots=True)
+class _Request:
+    events: Sequence[Event]
+    received_at: datetime
+    rows: list[Row]
+    terms: Terms
+    also: Also | None
+    done: asyncio.Future[Receipt]
+
+    def refuse(self, problems: list[tuple[int, str]]) -> None:
+        if not self.done.done():
+            self.done.set_exception(UsageRefused(problems, conflict=True))
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one transaction books: new rows by key, the requests it answers, and what is done with them."""
+
+    rows: dict[EventKey, Row] = field(default_factory=dict)
+    answers: list[tuple[_Request, list[Row], int]] = field(default_factory=list)  # with all its rows, and the new ones
+    refused: list[tuple[_Request, list[tuple[int, str]]]] = field(default_factory=list)
+    also: list[tuple[Also, Credits]] = field(default_factory=list)
+
+    def admit(self, request: _Request, known: Mapping[EventKey, Row]) -> None:
+        """Take a request in, without what was stored before; or refuse it, where an id comes with other content."""
+        fresh: dict[EventKey, Row] = {}
+        stored: list[Row] = []
+        problems: list[tuple[int, str]] = []
+        for n, row in enumerate(request.rows):
+            key = row.source, row.key
+            before = known.get(key) or self.rows.get(key) or fresh.get(key)
+            if before is None:
+                fresh[key] = row
+            elif not before.same_use(row, at_any_time=request.events[n].at is None):
+                problems.append((n, f"the id {request.events[n].id} was used before, with other content"))
+            stored.append(before or row)
+        if problems:
+            self.refused.append((request, problems))
+            return
+        self.rows |= fresh
+        self.answers.append((request, stored, len(fresh)))
+        if request.also:
+            self.also.append((request.also, total(stored)))
+
+    def answer(self) -> None:
+        """Tell everybody. Not before the commit: until then, what contradicts a request may itself be no event."""
+        for request, problems in self.refused:
+            request.refuse(problems)
+        for request, rows, new in self.answers:
+            if not request.done.done():
+                request.done.set_result(Receipt(new, total(rows), sum(row.parked is not None for row in rows)))
+
+
+class Meter:
+    """Books events, each exactly once. One writer in a process: ``work``."""
+
+    def __init__(self, database: Database, clock: Clock, rater: Rater) -> None:
+        self._database = database
+        self._clock = clock
+        self._rater = rater
+        self._queue: deque[_Request] = deque()
+        self._waiting = 0
+        self._turn = asyncio.Lock()  # requests are rated one at a time: in between, the event loop serves others
+        self._careful = 0
+        self.nudge: Callable[[], None] = lambda: None  # wakes the writer
+
+    async def book(self, events: Sequence[Event], *, also: Also | None = None) -> Receipt:
+        """Book all of these events or none, and do ``also`` with them. Returns after the commit.
+
+        Raises ``UsageRefused`` for an unknown account or an id that was used with other content, ``Busy``, and
+        ``Outage``: then the same events can be sent again.
+        """
+        if self._waiting >= MOST_WAITING:
+            raise Busy()
+        self._waiting += len(events)
+        try:
+            async with self._turn:
+                received_at = self._clock.now()
+                terms = await self._rater.terms()
+                rows = await self._rater.rate(events, received_at, terms)
+            done: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+            self._queue.append(_Request(events, received_at, rows, terms, also, done))
+            self.nudge()
+            return await done
+        finally:
+            self._waiting -= len(events)
+
+    async def work(self) -> int:
+        """Book what is in the queue, in one transaction. How many requests that were."""
+        requests = self._take()
+        try:
+            if requests:
+                await self._write(requests)
+        except Outage as outage:
+            for request in requests:
+                if not request.done.done():
+                    request.done.set_exception(outage)
+        finally:  # of a bug too, everybody hears
+            for request in requests:
+                if not request.done.done():
+                    request.done.set_exception(Outage("usage", "the events could not be booked"))
+        return len(requests)
+
+    def _take(self) -> list[_Request]:
+        requests: list[_Request] = []
+        events = nano = 0
+        while self._queue:
+            following = self._queue[0]
+            events += len(following.rows)
+            nano += total(following.rows).nano
+            if requests and (events > MOST_AT_ONCE or nano > _GREATEST):
+                break
+            requests.append(self._queue.popleft())
+        return requests
+
+    async def _write(self, requests: list[_Request]) -> None:
+        known: dict[EventKey, Row] = {}
+        for _ in range(_TRIES):
+            terms = await self._rater.terms()
+            for request in requests:
+                if request.terms is not terms:
+                    request.rows = await self._rater.rate(request.events, request.received_at, terms)
+                    request.terms = terms
+            if self._careful:
+                known = await self._known(requests)
+            batch = _Batch()
+            for request in requests:
+                if not request.done.done():
+                    batch.admit(request, known)
+            try:
+                await self._database.write(partial(self._store, batch, terms))
+            except StaleTerms:
+                await self._rater.terms(newer_than=terms)
+            except store.SeenBefore:
+                self._careful = _CAREFUL_FOR
+            except BelowFloor as low:
+                park(batch.rows.values(), low.balances, terms)
+            else:
+                self._careful = max(0, self._careful - 1)
+                return batch.answer()
+        raise Outage("usage", "others changed what it is booked by, again and again")
+
+    async def _known(self, requests: list[_Request]) -> dict[EventKey, Row]:
+        async with self._database.read() as tx:
+            return await store.known(tx, {(row.source, row.key) for request in requests for row in request.rows})
+
+    async def _store(self, batch: _Batch, terms: Terms, tx: AsyncConnection) -> None:
+        await terms.must_hold(tx)
+        now = self._clock.now()
+        if batch.rows:
+            number = new_batch(now)
+            await store.add(tx, list(batch.rows.values()), number)
+            faultpoint("U1")
+            await debit(tx, batch.rows.values(), number, now, terms)
+        for also, spent in batch.also:
+            await also(tx, spent)
+        faultpoint("U2")

@@ -1,0 +1,376 @@
+"""Usage in the database: many events at a time, each database by its quickest way. The caller owns the transaction."""
+
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final
+
+from sqlalchemy import Select, Table, func, select, text, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.accounts.tables import accounts
+from bot.db.columns import instant, microseconds
+from bot.ledger.tables import balances
+from bot.money import Credits
+from bot.prices.model import Price, Tokens
+from bot.prices.tables import prices
+from bot.usage.model import Hold, HoldState, Parked, Row, id_of
+from bot.usage.tables import events, holds, models, sources
+
+_COLUMNS: Final = (
+    "source, key, id, account_id, model, happened_at, input, cached, written, output, reasoning, "
+    "price, markup, nano, parked, batch"
+)
+_INSERT: Final = f"INSERT INTO usage_events ({_COLUMNS}) VALUES ({', '.join('?' * 16)})"  # noqa: S608 - fixed names
+_COPY: Final = f"COPY usage_events ({_COLUMNS}) FROM STDIN"
+_NULL: Final = r"\N"
+_ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})  # as COPY wants them
+_AT_ONCE: Final = 400  # keys in one question to SQLite, which has no arrays
+
+
+class SeenBefore(Exception):
+    """At least one of the events is in the database already."""
+
+
+async def add(tx: AsyncConnection, rows: Sequence[Row], batch: int) -> None:
+    """Store new events. Raise ``SeenBefore`` when any of them is not new: the transaction is lost then."""
+    if tx.dialect.name == "postgresql":
+        await _copy(tx, "".join([_line(row, batch) for row in rows]))
+        return
+    try:
+        await tx.exec_driver_sql(_INSERT, [_values(row, batch) for row in rows])
+    except IntegrityError as repeated:
+        raise SeenBefore from repeated
+
+
+async def _copy(tx: AsyncConnection, lines: str) -> None:
+    from psycopg import OperationalError as NoAnswer
+    from psycopg.errors import UniqueViolation
+
+    connection: Any = (await tx.get_raw_connection()).driver_connection
+    try:
+        async with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+            await copy.write(lines)
+    except UniqueViolation as repeated:
+        raise SeenBefore from repeated
+    except NoAnswer as error:  # as SQLAlchemy would have wrapped it
+        raise OperationalError(_COPY, None, error) from error
+
+
+def _values(row: Row, batch: int) -> tuple[object, ...]:
+    return (
+        row.source,
+        row.key,
+        row.id,
+        row.account_id,
+        row.model,
+        row.happened_at,
+        row.input,
+        row.cached,
+        row.written,
+        row.output,
+        row.reasoning,
+        row.price,
+        row.markup,
+        row.nano,
+        row.parked,
+        None if row.parked else batch,
+    )
+
+
+def _line(row: Row, batch: int) -> str:
+    name = _NULL if row.id is None else row.id.translate(_ESCAPES)
+    price, markup, nano = (_NULL if value is None else value for value in (row.price, row.markup, row.nano))
+    where = f"{row.parked}\t{_NULL}" if row.parked else f"{_NULL}\t{batch}"
+    return (
+        f"{row.source}\t{row.key.hex()}\t{name}\t{row.account_id}\t{row.model}\t{row.happened_at}\t{row.input}\t"
+        f"{row.cached}\t{row.written}\t{row.output}\t{row.reasoning}\t{price}\t{markup}\t{nano}\t{where}\n"
+    )
+
+
+async def known(tx: AsyncConnection, keys: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], Row]:
+    """Which of these events are stored already, by source and key."""
+    pairs = list(keys)
+    if tx.dialect.name == "postgresql":
+        asked = {"sources": [source for source, _ in pairs], "keys": [key.hex() for _, key in pairs]}
+        found = list(await tx.execute(_KNOWN, asked))
+    else:
+        found = []
+        for source, of_source in groupby(sorted(pairs), key=itemgetter(0)):  # SQLite finds pairs by reading everything
+            sought = [key for _, key in of_source]
+            for first in range(0, len(sought), _AT_ONCE):
+                some = events.c.key.in_(sought[first : first + _AT_ONCE])
+                found += await tx.execute(select(events).where(events.c.source == source, some))
+    return {(row.source, row.key): row for row in map(_row, found)}
+
+
+async def all_known(tx: AsyncConnection, keys: Sequence[tuple[str, bytes]]) -> bool:
+    """Whether every one of these events is stored, by the name of its source and its key."""
+    rows = await tx.execute(select(sources).where(sources.c.name.in_({source for source, _ in keys})))
+    numbered = {row.name: row.no for row in rows}
+    if any(source not in numbered for source, _ in keys):
+        return False
+    return len(await known(tx, {(numbered[source], key) for source, key in keys})) == len(set(keys))
+
+
+def _row(found: Any) -> Row:
+    values = found._asdict()
+    del values["batch"]
+    return Row(**values | {"happened_at": microseconds(found.happened_at)})
+
+
+# ── parked ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def affordable(tx: AsyncConnection, limit: int) -> Sequence[Row]:
+    """Parked events that, each by itself, would fit into the overdraft now; the oldest of each account first."""
+    return await _parked(
+        tx,
+        select(events)
+        .outerjoin(balances, balances.c.account_id == events.c.account_id)
+        .join(accounts, accounts.c.id == events.c.account_id)
+        .where(
+            events.c.parked == Parked.OVERDRAWN,
+            func.coalesce(balances.c.nano, 0) - events.c.nano >= -accounts.c.overdraft_nano,
+        ),
+        limit,
+    )
+
+
+async def unpriced(tx: AsyncConnection, limit: int, after: Row | None) -> Sequence[Row]:
+    """Parked events without a price, a page at a time: those that come after this one."""
+    query = select(events).where(events.c.parked != Parked.OVERDRAWN)
+    if after is not None:
+        place = (after.account_id, instant(after.happened_at), after.source, after.key)
+        query = query.where(tuple_(*_PLACE) > place)
+    return await _parked(tx, query, limit)
+
+
+async def _parked(tx: AsyncConnection, query: Select[Any], limit: int) -> Sequence[Row]:
+    return [_row(found) for found in await tx.execute(query.order_by(*_PLACE).limit(limit))]
+
+
+class ReleasedBefore(Exception):
+    """Somebody else released one of the parked events first."""
+
+
+async def release(tx: AsyncConnection, rows: Sequence[Row], batch: int) -> None:
+    """Give parked events their cost, and their batch unless they stay parked. Raise ``ReleasedBefore``."""
+    for row in rows:
+        released = {"price": row.price, "markup": row.markup, "nano": row.nano, "parked": row.parked}
+        changed = await tx.execute(
+            update(events)
+            .where(events.c.source == row.source, events.c.key == row.key, events.c.parked.is_not(None))
+            .values(batch=None if row.parked else batch, **released)
+        )
+        if not changed.rowcount:
+            raise ReleasedBefore
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Parked events of one account, model and reason."""
+
+    account_id: str
+    provider: str
+    model: str
+    reason: str
+    count: int
+    oldest: datetime
+
+
+async def waiting(tx: AsyncConnection, account_id: str | None = None) -> Sequence[Waiting]:
+    """What is parked, of one account or of all."""
+    grouped = (events.c.account_id, models.c.provider, models.c.model, events.c.parked)
+    query = (
+        select(*grouped, func.count().label("n"), func.min(events.c.happened_at).label("oldest"))
+        .join(models, models.c.no == events.c.model)
+        .where(events.c.parked.is_not(None))
+        .group_by(*grouped)
+        .order_by(*grouped)
+    )
+    if account_id is not None:
+        query = query.where(events.c.account_id == account_id)
+    return [
+        Waiting(row.account_id, row.provider, row.model, row.parked, row.n, row.oldest)
+        for row in await tx.execute(query)
+    ]
+
+
+# ── names ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def numbers(
+    tx: AsyncConnection, new_sources: Iterable[str], new_models: Iterable[tuple[str, str]]
+) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
+    """The numbers that stand for these sources and models in events; new ones get theirs now."""
+    names, pairs = sorted(new_sources), sorted(new_models)
+    if names:
+        await tx.execute(_once(tx, sources), [{"name": name} for name in names])
+    if pairs:
+        await tx.execute(_once(tx, models), [{"provider": provider, "model": model} for provider, model in pairs])
+    of_source = await tx.execute(select(sources).where(sources.c.name.in_(names)))
+    of_model = await tx.execute(select(models).where(tuple_(models.c.provider, models.c.model).in_(pairs)))
+    return {row.name: row.no for row in of_source}, {(row.provider, row.model): row.no for row in of_model}
+
+
+async def names(tx: AsyncConnection, of_models: Iterable[int]) -> dict[int, tuple[str, str]]:
+    """Provider and model that these numbers stand for."""
+    rows = await tx.execute(select(models).where(models.c.no.in_(list(of_models))))
+    return {row.no: (row.provider, row.model) for row in rows}
+
+
+def _once(tx: AsyncConnection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    new = postgresql.insert(table) if tx.dialect.name == "postgresql" else sqlite.insert(table)
+    return new.on_conflict_do_nothing()
+
+
+# ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Debit:
+    """One event of a ledger entry, as a statement shows it. Prices are nano-credits per million tokens."""
+
+    source: str
+    id: str
+    happened_at: datetime
+    provider: str
+    model: str
+    tokens: Tokens
+    price: Price
+    markup: int
+    cost: Credits
+
+
+async def debits(tx: AsyncConnection, account_id: str, batches: Sequence[int]) -> Mapping[int, Sequence[Debit]]:
+    """The events of an account in these batches, each batch in the order of their happening."""
+    found: dict[int, list[Debit]] = {}
+    for first in range(0, len(batches), _AT_ONCE):
+        rows = await tx.execute(
+            _DEBITS.where(events.c.account_id == account_id, events.c.batch.in_(batches[first : first + _AT_ONCE]))
+        )
+        for row in rows:
+            found.setdefault(row.batch, []).append(_debit(row))
+    return found
+
+
+def _debit(row: Any) -> Debit:
+    price = Price(
+        id=row.price,
+        provider=row.provider,
+        model=row.name,
+        input=row.price_input,
+        cached=row.price_cached,
+        written=row.price_written,
+        output=row.price_output,
+        effective_at=row.effective_at,
+        expires_at=row.expires_at,
+    )
+    return Debit(
+        source=row.source_name,
+        id=row.id or id_of(row.key),
+        happened_at=row.happened_at,
+        provider=row.provider,
+        model=row.name,
+        tokens=Tokens(row.input, row.cached, row.written, row.output, row.reasoning),
+        price=price,
+        markup=row.markup,
+        cost=Credits(row.nano),
+    )
+
+
+async def costs(tx: AsyncConnection, batches: Collection[int] | None = None) -> AsyncIterator[tuple[int, str, Credits]]:
+    """Batch, account and what its events cost together, for these batches or for all: to be held against the ledger."""
+    grouped = (events.c.batch, events.c.account_id)
+    which = events.c.batch.is_not(None) if batches is None else events.c.batch.in_(batches)
+    query = select(*grouped, func.sum(events.c.nano).label("nano")).where(which)
+    async for row in await tx.stream(query.group_by(*grouped)):
+        yield row.batch, row.account_id, Credits(int(row.nano or 0))
+
+
+async def booked(tx: AsyncConnection) -> int:
+    """How many events are not parked, as far as their batches tell."""
+    return (await tx.execute(select(func.count()).where(events.c.batch.is_not(None)))).scalar_one()
+
+
+# ── holds ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def held(tx: AsyncConnection, account_id: str, now: datetime) -> Credits:
+    """What is reserved of an account's credits."""
+    running = (holds.c.account_id == account_id, holds.c.state == HoldState.OPEN, holds.c.expires_at > now)
+    nano = (await tx.execute(select(func.coalesce(func.sum(holds.c.nano), 0)).where(*running))).scalar_one()
+    return Credits(int(nano))
+
+
+async def add_hold(tx: AsyncConnection, hold: Hold) -> bool:
+    """False when its request has made another one."""
+    values = {
+        "id": hold.id,
+        "account_id": hold.account_id,
+        "request": hold.request,
+        "nano": hold.amount.nano,
+        "created_at": hold.created_at,
+        "expires_at": hold.expires_at,
+        "state": hold.state,
+    }
+    return (await tx.execute(_once(tx, holds).returning(holds.c.id), values)).scalar() is not None
+
+
+async def hold_of(tx: AsyncConnection, *, id: str | None = None, request: str | None = None) -> Hold | None:
+    """The hold with this id, or the one that this request made."""
+    query = select(holds).where(holds.c.id == id if id is not None else holds.c.request == request)
+    if (row := (await tx.execute(query)).one_or_none()) is None:
+        return None
+    return Hold(
+        id=row.id,
+        account_id=row.account_id,
+        amount=Credits(row.nano),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        state=HoldState(row.state),
+        request=row.request,
+        spent=None if row.spent_nano is None else Credits(row.spent_nano),
+    )
+
+
+async def close_hold(tx: AsyncConnection, id: str, state: HoldState, now: datetime, spent: Credits) -> bool:
+    """Give back what is held. False when it was closed before."""
+    closed = await tx.execute(
+        update(holds)
+        .where(holds.c.id == id, holds.c.state == HoldState.OPEN)
+        .values(state=state, closed_at=now, spent_nano=spent.nano)
+    )
+    return bool(closed.rowcount)
+
+
+_PLACE = (events.c.account_id, events.c.happened_at, events.c.source, events.c.key)
+_KNOWN = text(
+    """
+    SELECT events.* FROM unnest(CAST(:sources AS bigint[]), CAST(:keys AS uuid[])) AS asked(source, key)
+    JOIN usage_events AS events USING (source, key)
+    """
+).columns(*events.c)
+_DEBITS = (
+    select(
+        events,
+        sources.c.name.label("source_name"),
+        models.c.provider,
+        models.c.model.label("name"),
+        prices.c.input.label("price_input"),
+        prices.c.cached.label("price_cached"),
+        prices.c.written.label("price_written"),
+        prices.c.output.label("price_output"),
+        prices.c.effective_at,
+        prices.c.expires_at,
+    )
+    .join(sources, sources.c.no == events.c.source)
+    .join(models, models.c.no == events.c.model)
+    .join(prices, prices.c.id == events.c.price)
+    .order_by(events.c.happened_at, events.c.source, events.c.key)
+)

@@ -1,0 +1,225 @@
+"""Holds through the door: no two calls spend the same credits, and what is not used is given back."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from bot.accounts.model import AtZero
+from bot.money import Credits
+from bot.sandbox.world import ACCOUNT
+
+from ..genstudio import MODEL, PROVIDER, Program, errors, use
+from ..stage import OpenStage, Stage
+
+HALF = {"output_tokens": 0}  # of a credit
+
+
+async def amounts(program: Program) -> tuple[str, str, str]:
+    told = await program.balance()
+    return told["settled"], told["held"], told["available"]
+
+
+async def held(program: Program, **wanted: Any) -> str:
+    """A new hold; its id."""
+    answer = await program.hold(**wanted)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+async def test_a_hundred_at_once_get_no_more_than_there_is(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    genstudio = await stage.program()
+    await stage.bought("10")
+    answers = await asyncio.gather(*(genstudio.hold() for _ in range(100)))
+    assert Counter(answer.status_code for answer in answers) == {201: 10, 402: 90}
+    assert await amounts(genstudio) == ("10.00", "10.00", "0.00")
+
+    refused = next(answer for answer in answers if answer.status_code == 402)
+    assert refused.headers["content-type"] == "application/problem+json"
+    told = refused.json()
+    assert (told["needed"], told["available"], told["at_zero"]) == ("1.00", "0.00", "stop")
+    got = [answer.json() for answer in answers if answer.status_code == 201]
+    assert {(each["state"], each["amount"], each["amount_nano"]) for each in got} == {("open", "1.00", 10**9)}
+    assert len({each["id"] for each in got}) == 10
+    releases = await asyncio.gather(*(genstudio.release(each["id"]) for each in got[:3] * 5))
+    assert {answer.status_code for answer in releases} == {204}
+    again = await asyncio.gather(*(genstudio.hold() for _ in range(20)))
+    assert Counter(answer.status_code for answer in again) == {201: 3, 402: 17}
+
+
+async def test_settling_books_what_it_was_and_gives_the_hold_back(open_stage: OpenStage) -> None:
+    stage = await open_stage(change=lambda account: account)
+    await stage.price()
+    genstudio = await stage.program()
+    await stage.bought("10")
+    hold = await held(genstudio, credits="4.000000001")
+    assert await amounts(genstudio) == ("10.00", "4.000000001", "5.999999999")
+
+    events = use("1"), use("2", **HALF), use("3", model="new")
+    answers = await asyncio.gather(*(genstudio.settle(hold, *events) for _ in range(10)))
+    answers.append(await genstudio.settle(hold, *events))
+    assert {answer.status_code for answer in answers} == {200}
+    told = [answer.json() for answer in answers]
+    assert all(each == told[0] for each in told)
+    assert told[0] == {
+        **{"id": hold, "state": "settled", "spent": "1.50", "spent_nano": 1_500_000_000, "parked": 1},
+        **await genstudio.balance(),
+    }
+    assert await amounts(genstudio) == ("8.50", "0.00", "8.50")
+
+    for others in ([use("4")], [*events, use("4")]):
+        answer = await genstudio.settle(hold, *others)
+        assert (answer.status_code, answer.json()["detail"]) == (409, "the hold was settled with other events.")
+    assert (await genstudio.settle(hold, use("1", **HALF))).status_code == 409
+    assert (await genstudio.release(hold)).status_code == 409
+    assert (await genstudio.send(*events)).status_code == 204, "sent once more the other way, and known"
+    assert await amounts(genstudio) == ("8.50", "0.00", "8.50")
+
+    smaller = await held(genstudio, credits="0.1")
+    assert (await genstudio.settle(smaller, use("5"))).json()["spent"] == "1.00", "it was more than was held"
+    known = await held(genstudio)
+    assert (await genstudio.settle(known, use("5"))).json()["spent"] == "1.00", "it was reported before"
+    assert await amounts(genstudio) == ("7.50", "0.00", "7.50")
+
+
+async def test_what_cannot_be_settled_leaves_the_hold_as_it_was(open_stage: OpenStage) -> None:
+    stage = await open_stage(change=lambda account: account)
+    await stage.price()
+    await stage.change(at_zero=AtZero.GO_ON)
+    genstudio = await stage.program()
+    await genstudio.send(use("0"))
+    hold = await held(genstudio)
+    for events, status in (([use("1", "trial")], 409), ([use("1"), use("2", "trial")], 409)):
+        answer = await genstudio.settle(hold, *events)
+        assert (answer.status_code, answer.json()["detail"]) == (status, "the hold is one of account acme.")
+    answer = await genstudio.settle(hold, use("1"), use("0", **HALF))
+    assert (answer.status_code, errors(answer)[0][0]) == (409, 1)
+    answer = await genstudio.settle(hold, use("1"), use("2", output_tokens=-1))
+    assert (answer.status_code, errors(answer)[0][0]) == (400, 1)
+    for unknown in ("hold_nobody", "%00"):
+        assert (await genstudio.settle(unknown, use("1"))).status_code == 404
+        assert (await genstudio.release(unknown)).status_code == 404
+    assert await amounts(genstudio) == ("-1.00", "1.00", "-2.00")
+
+    for _ in range(2):
+        assert (await genstudio.release(hold)).status_code == 204
+    answer = await genstudio.settle(hold, use("1"))
+    assert (answer.status_code, "released" in answer.json()["detail"]) == (409, True)
+    assert await amounts(genstudio) == ("-1.00", "0.00", "-1.00")
+
+
+async def test_a_hold_that_nobody_closes_gives_back_when_its_time_is_over(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    await stage.price()
+    await stage.change(at_zero=AtZero.GO_ON, overdraft=Credits.exactly("3"))
+    genstudio = await stage.program()
+    usual, long = await held(genstudio), await held(genstudio, credits="2", seconds=86_400)
+    assert (await genstudio.hold()).status_code == 402
+    stage.world.clock.wind(minutes=14)
+    assert await amounts(genstudio) == ("0.00", "3.00", "-3.00")
+    stage.world.clock.wind(minutes=1)
+    assert await amounts(genstudio) == ("0.00", "2.00", "-2.00")
+    another = await held(genstudio)
+    stage.world.clock.wind(hours=23, minutes=44)
+    assert (await amounts(genstudio))[1] == "2.00"
+    stage.world.clock.wind(minutes=1)
+    assert await amounts(genstudio) == ("0.00", "0.00", "0.00")
+
+    assert (await genstudio.settle(usual, use("1"))).json()["spent"] == "1.00", "what was used was used"
+    assert (await genstudio.settle(usual, use("1"))).json()["spent"] == "1.00"
+    for hold in (long, another):
+        assert (await genstudio.release(hold)).status_code == 204
+    assert await amounts(genstudio) == ("-1.00", "0.00", "-1.00")
+
+
+async def test_whether_it_goes_on_at_zero_is_the_accounts_to_say_and_the_answer_says_it(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    await stage.change(overdraft=Credits.exactly("3"))
+    genstudio = await stage.program()
+    refused = await genstudio.hold()
+    assert (refused.status_code, refused.json()["at_zero"]) == (402, "stop")
+    await stage.change(at_zero=AtZero.GO_ON)
+    answers = await asyncio.gather(*(genstudio.hold() for _ in range(10)))
+    assert Counter(answer.status_code for answer in answers) == {201: 3, 402: 7}
+    assert {answer.json()["at_zero"] for answer in answers} == {"go_on"}
+    assert {answer.json()["overdraft"] for answer in answers} == {"3.00"}
+    await stage.change(at_zero=AtZero.STOP)
+    assert (await genstudio.balance())["at_zero"] == "stop"
+    assert (await genstudio.hold(credits="0.000000001")).status_code == 402
+
+
+async def test_a_request_that_is_repeated_under_its_key_makes_one_hold(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    await stage.change(at_zero=AtZero.GO_ON)
+    genstudio, other = await stage.program(), await stage.program("other")
+    answers = await asyncio.gather(*(genstudio.hold("call 1") for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert await amounts(genstudio) == ("0.00", "1.00", "-1.00")
+
+    for wanted in ({"credits": "2"}, {"account": "trial", "credits": "1"}):
+        answer = await genstudio.hold("call 1", **wanted)
+        assert (answer.status_code, "idempotency key" in answer.json()["detail"]) == (409, True)
+    assert (await other.hold("call 1")).json()["id"] != answers[0].json()["id"], "keys are each program's own"
+    [hold] = {answer.json()["id"] for answer in answers}
+    assert (await genstudio.release(hold)).status_code == 204
+    again = (await genstudio.hold("call 1")).json()
+    assert (again["id"], again["state"]) == (hold, "released")
+    assert await amounts(genstudio) == ("0.00", "1.00", "-1.00")
+
+    await stage.change("trial", at_zero=AtZero.GO_ON)
+    at_once = [genstudio.hold("call 2", account=each, credits="1") for each in (ACCOUNT, "trial") * 10]
+    assert Counter(answer.status_code for answer in await asyncio.gather(*at_once)) == {201: 10, 409: 10}
+
+
+async def test_a_hold_by_tokens_is_the_most_that_the_call_can_cost(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    await stage.price("2", "8", "0.5", "2.5", until=stage.ago(days=-1))
+    await stage.price("3", "9", model="plain")
+    await stage.change(at_zero=AtZero.GO_ON)
+    genstudio = await stage.program()
+    call: dict[str, Any] = {"provider": PROVIDER, "model": MODEL, "input_tokens": 400_000, "output_tokens": 100_000}
+
+    assert (await genstudio.hold(**call)).json()["amount"] == "1.80", "all of it may be written to the cache"
+    assert (await genstudio.hold(**call | {"model": "plain"})).json()["amount"] == "2.10"
+    assert (await genstudio.hold(**call | {"input_tokens": 0, "output_tokens": 1})).json()["amount_nano"] == 8_000
+    await stage.markup(f"account:{ACCOUNT}", 1_000)
+    assert (await genstudio.hold(**call)).json()["amount"] == "1.98"
+    answer = await genstudio.hold(**call | {"model": "unknown"})
+    assert (answer.status_code, answer.json()["detail"]) == (400, "openai unknown has no price now.")
+    await stage.wind(days=1)
+    assert (await genstudio.hold(**call)).status_code == 400
+
+
+@pytest.mark.parametrize("account", [ACCOUNT, "nobody"])
+async def test_rubbish_is_refused(stage: Stage, account: str) -> None:
+    await stage.price()
+    await stage.change(at_zero=AtZero.GO_ON, overdraft=Credits.exactly("100000000"))
+    genstudio = await stage.program()
+    call = {"provider": PROVIDER, "model": MODEL, "input_tokens": 1, "output_tokens": 1}
+    credits: list[Any] = ["0", "-1", "1e5", "", " 1", "1.0000000001", "1000000.000000001", "٣", "nan", 1, 1.5, None]
+    rubbish: list[Any] = [
+        *({"account": account, "credits": each} for each in credits),
+        *({"account": account, "credits": "1", "seconds": each} for each in (0, -1, 86_401, "60", 1.5, None)),
+        *({"account": account, **call, name: each} for name in call for each in (None, -1, True, [])),
+        *({"account": account, **call, "input_tokens": each} for each in (100_000_001, 0.5, "1")),
+        {"account": account},
+        {"account": account, "credits": "1", **call},
+        {"account": account, "credits": "1", "model": MODEL},
+        {"account": account, "credits": "1", "cerdits": "1"},
+        {"account": None, "credits": "1"},
+        {"credits": "1"},
+        *([], "", 1, None),
+    ]
+    for each in rubbish:
+        answer = await genstudio.ask("POST", "holds", json=each)
+        refused = (400,) if account == ACCOUNT else (400, 404)
+        assert (answer.status_code in refused, answer.headers["content-type"]) == (True, "application/problem+json"), (
+            each
+        )
+    for body in (b"", b"{", b"\xff", b"[" * 100_000, b'{"account": "\\ud800", "credits": "1"}'):
+        assert (await genstudio.ask("POST", "holds", content=body)).status_code in (400, 404), body[:20]
+    assert (await genstudio.hold(account="\0", credits="1")).status_code == 404
+    assert await amounts(genstudio) == ("0.00", "0.00", "0.00")
