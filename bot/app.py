@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Self
 
@@ -16,21 +18,21 @@ from bot.clock import Clock, SystemClock
 from bot.clockwork import Clockwork, Crew
 from bot.db.engine import Database
 from bot.db.migrate import current, newest, upgrade
-from bot.doctor.patient import Patient, Stuck
+from bot.doctor.patient import Parked, Patient, Stuck
 from bot.doctor.report import Report
 from bot.errors import Outage
 from bot.home.listeners import Listeners as HomeListeners
 from bot.ids import NewId, new_id
-from bot.ledger.service import Audit
+from bot.ledger.service import Audit, Prover
 from bot.outbox.service import Outbox
 from bot.payments.gateway import Hint
 from bot.payments.on_demand import ClosableGateway, GatewayOnDemand
+from bot.purchases import proof as purchases_proof
 from bot.purchases import store as purchases_store
 from bot.purchases.cards import Cards
 from bot.purchases.forms import Nonces
 from bot.purchases.listeners import Listeners as BuyListeners
 from bot.purchases.model import LIVE
-from bot.purchases.proof import prove
 from bot.purchases.service import Purchases, stuck
 from bot.purchases.webhook import Webhook
 from bot.purchases.worker import PurchaseWorker
@@ -41,12 +43,14 @@ from bot.slack.client import SlackClient
 from bot.slack.socket import SocketMode
 from bot.text import Texts, texts_for
 from bot.tokens.service import Gate
+from bot.usage import proof as usage_proof
+from bot.usage import store as usage_store
 from bot.usage.api import Api
 from bot.usage.holds import Holds
 from bot.usage.meter import Meter
 from bot.usage.parking import Parking
-from bot.usage.proof import compare
 from bot.usage.rating import Rater
+from bot.usage.rollup import Rollup
 from bot.web.build import build
 from bot.web.health import Health
 from bot.web.pages import ReturnPages
@@ -57,6 +61,9 @@ logger = logging.getLogger(__name__)
 
 _ASK_STRIPE_EVERY = 15.0  # seconds; a payment is credited within a minute though every webhook is lost
 _PROVE_EVERY = 300.0
+_PROVE_ALL_EVERY = timedelta(days=1)  # in between, what is new and every balance
+_COMMITTED_WITHIN = timedelta(minutes=2)  # no transaction takes so long
+_ROLL_UP_EVERY = 20.0
 _LOOK_FOR_USAGE_EVERY = 5.0  # what was parked is booked within seconds of the price or the credit it waits for
 _SLACK = "https://app.slack.com/client"
 
@@ -78,6 +85,8 @@ class Bot:
         self.database = Database(settings.database_url)
         self.slack = SlackClient(token, settings.slack_api_url)
         self.audit = Audit()
+        self._prover = Prover(self.database)
+        self._prove_all_at = clock.now() + _PROVE_ALL_EVERY
         self.gateway = _gateway(settings, stripe_key)
         self._clock = clock
         self._crew = Crew(200)
@@ -113,6 +122,7 @@ class Bot:
         self.meter.nudge = self.clockwork.every(_LOOK_FOR_USAGE_EVERY, "usage", self.meter.work).nudge
         parking = Parking(self.database, clock, rater)
         self.clockwork.every(_LOOK_FOR_USAGE_EVERY, "parked usage", parking.work)
+        self.clockwork.every(_ROLL_UP_EVERY, "hours of usage", Rollup(self.database, clock).work)
         self._api = Api(
             Gate(self.database, clock), self.meter, Holds(self.database, clock, rater, self.meter, new_id), clock
         )
@@ -183,8 +193,9 @@ class Bot:
 
     def _listen(self) -> None:
         boundary = Boundary(self.texts_of, self._crew, self.settings.support_email)
-        for listeners in (BuyListeners, HomeListeners):
-            listeners(self.purchases, boundary, self.texts_of, self.settings.support_email).register(self.app)
+        support = self.settings.support_email
+        BuyListeners(self.purchases, boundary, self.texts_of, support).register(self.app)
+        HomeListeners(self.database, self.purchases, boundary, self.texts_of, support).register(self.app)
         bolt.acknowledge_the_rest(self.app)
 
     def _routes(self, signing_secrets: Sequence[str]) -> ASGIApp:
@@ -206,9 +217,10 @@ class Bot:
 
     async def _prove(self) -> int:
         """Prove the books. While they are wrong nothing is sold; what can be read stays readable."""
-        audit = await prove(self.database)
-        await compare(self.database, audit)
-        self.audit = audit
+        now = self._clock.now()
+        if now >= self._prove_all_at:
+            self._prover, self._prove_all_at = Prover(self.database), now + _PROVE_ALL_EVERY
+        self.audit = await prove(self._prover, now - _COMMITTED_WITHIN)
         for problem in self.audit.problems:
             logger.error("the books are wrong: %s", problem)
         return 0
@@ -247,6 +259,15 @@ class Bot:
         return self.audit.problems[0] if self.audit.problems else None
 
 
+async def prove(prover: Prover, settled_before: datetime | None = None) -> Audit:
+    """Prove the ledger, and that purchases and usage tell the same story. See ``Prover.look``."""
+    database, after = prover.database, prover.settled
+    audit = await prover.look(settled_before)
+    await purchases_proof.compare(database, audit)
+    await usage_proof.compare(database, audit, after)
+    return audit
+
+
 async def diagnose(settings: Settings) -> Report:
     """What is wrong with this set-up, asked of Slack, Stripe and the database. Changes nothing."""
     from bot.doctor.examination import examine  # brings an HTTP client that a bot at work need not wait for
@@ -258,6 +279,10 @@ async def diagnose(settings: Settings) -> Report:
     async def look_for_stuck() -> Stuck:
         quarantined, unknown = await stuck(database, SystemClock().now())
         return Stuck(quarantined, unknown)
+
+    async def look_for_parked() -> Sequence[Parked]:
+        async with database.read() as tx:
+            return [Parked(**asdict(each)) for each in await usage_store.waiting(tx)]
 
     async with AsyncExitStack() as stack:
         stack.push_async_callback(database.dispose)
@@ -273,6 +298,7 @@ async def diagnose(settings: Settings) -> Report:
                 stripe=gateway.probe,
                 customer=gateway.has_customer,
                 stuck=look_for_stuck,
+                parked=look_for_parked,
             )
         )
 

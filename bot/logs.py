@@ -16,6 +16,7 @@ _SECRETS: Final = re.compile(
     | \bxapp-[\w-]+                           # Slack: app token
     | \b[sr]k_[a-z]+_\w+                      # Stripe: secret and restricted keys
     | \bwhsec_[\w+/=-]+                       # Stripe: webhook secret
+    | \bcb_[\w-]{40,}                          # ours
     | (?<=\bBearer\ )\s*\S{8,}                # any token in an Authorization header
     | (?<=://)[^\s:/@]{0,200}:\S{1,500}(?=@)  # user and password of an address, whatever the password is made of
     """,

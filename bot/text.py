@@ -86,6 +86,11 @@ class Texts:
         return {"least": self.short(LEAST), "greatest": self.short(GREATEST)}
 
 
+def printable(text: str) -> str:
+    """What somebody else wrote, so that it can stand in a terminal without steering it."""
+    return text if text.isprintable() else ascii(text)
+
+
 @cache
 def languages() -> tuple[str, ...]:
     """The languages that have a catalogue."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,20 @@ import yaml
 from click.testing import CliRunner, Result
 
 from bot.cli import main
+from bot.clock import SystemClock
+from bot.clockwork import Clockwork
 from bot.db.engine import Database
 from bot.db.migrate import newest
 from bot.ledger import store as ledger
 from bot.ledger.model import Book, transfer
 from bot.money import Credits
+from bot.prices.model import Tokens
 from bot.settings import Settings
 from bot.slack.manifest import manifest
+from bot.usage import store as usage
+from bot.usage.meter import Meter
+from bot.usage.model import Event, Hold, HoldState
+from bot.usage.rating import Rater
 
 SECRET = "geheim-4711"
 NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)
@@ -146,8 +154,13 @@ def test_an_account_is_added_shown_and_listed(on_both: Run) -> None:
         "channel": "C1",
         "language": "en",
         "customer": "cus_1",
+        "at_zero": "stop",
+        "overdraft": "100.00",
         "balance": "0.00",
         "balance_nano": 0,
+        "held": "0.00",
+        "available": "0.00",
+        "parked": [],
     }
     assert json.loads(on_both("accounts", "list", "--json").stdout) == [facts]
 
@@ -188,6 +201,42 @@ def test_editing_keeps_the_balance(on_both: Run, database_url: str) -> None:
     assert json.loads(on_both("accounts", "edit", "acme", "--name", "Acme", "--json").stdout)["balance_nano"] == 5
 
 
+def test_what_happens_at_zero_is_a_setting_of_the_account(on_both: Run) -> None:
+    on_both("accounts", "add", "acme", *ACME, "--at-zero", "go-on", "--overdraft", "12.5")
+    facts = json.loads(on_both("accounts", "show", "acme", "--json").stdout)
+    assert (facts["at_zero"], facts["overdraft"]) == ("go_on", "12.50")
+    facts = json.loads(on_both("accounts", "edit", "acme", "--name", "Acme", "--json").stdout)
+    assert (facts["at_zero"], facts["overdraft"]) == ("go_on", "12.50")
+    facts = json.loads(on_both("accounts", "edit", "acme", "--at-zero", "stop", "--overdraft", "0", "--json").stdout)
+    assert (facts["at_zero"], facts["overdraft"]) == ("stop", "0.00")
+
+
+def test_an_account_shows_what_is_held_and_what_waits(on_both: Run, database_url: str) -> None:
+    on_both("accounts", "add", "acme", *ACME)
+    _book(database_url, 5 * 10**9)
+    now = SystemClock().now()
+
+    async def hold_and_use(database: Database) -> None:
+        for state, nano in (("open", 2 * 10**9), ("released", 10**9)):
+            hold = Hold(state, "acme", Credits(nano), now, now + timedelta(minutes=5), HoldState(state))
+            await database.write(partial(usage.add_hold, hold=hold))
+        clockwork, meter = Clockwork(), Meter(database, SystemClock(), Rater(database))
+        meter.nudge = clockwork.every(60, "usage", meter.work).nudge
+        clockwork.start()
+        events = [Event("s", str(n), "acme", "openai", "gpt\x1b", NOON, Tokens(input=1)) for n in range(3)]
+        await meter.book(events)
+        await clockwork.stop()
+
+    _in_database(database_url, hold_and_use)
+    facts = json.loads(on_both("accounts", "show", "acme", "--json").stdout)
+    assert (facts["balance"], facts["held"], facts["available"]) == ("5.00", "2.00", "3.00")
+    assert facts["parked"] == [
+        {"provider": "openai", "model": "gpt\x1b", "reason": "no_price", "events": 3, "oldest": NOON.isoformat()}
+    ]
+    assert json.loads(on_both("accounts", "list", "--json").stdout) == [facts]
+    assert r"parked        3 of 'openai gpt\x1b' (no_price)" in on_both("accounts", "show", "acme").stdout
+
+
 def test_an_id_or_a_workspace_is_taken_once(on_both: Run) -> None:
     on_both("accounts", "add", "acme", *ACME)
     on_both("accounts", "add", "other", *ACME[:4], "--team", "T2", "--owner", "U1")
@@ -208,6 +257,9 @@ def test_an_id_or_a_workspace_is_taken_once(on_both: Run) -> None:
         (["accounts", "add", "x", "--plan", "platinum"], "platinum"),
         *((["accounts", "add", id, *ACME], "an ID has") for id in ("Acme", "acme labs", "é", "", "x" * 64, "a\n")),
         *((["accounts", "add", "x", *ACME, "--name", name], "--name") for name in ("a\nb", "a\x1b[31m", "a" * 81, " ")),
+        *((["accounts", "edit", "x", "--overdraft", odd], "--overdraft") for odd in ("-1", "1000001", "x", "")),
+        (["accounts", "edit", "x", "--at-zero", "never"], "--at-zero"),
+        (["ledger", "statement", "acme", "--csv", "--json"], "--csv or --json"),
         (["accounts", "edit", "x", "--team", ""], "--team cannot be empty"),
         (["accounts", "edit", "x", "--name", ""], "--name cannot be empty"),
         (["accounts", "add", "x", *ACME[:4], "--team", "C1", "--owner", "U1"], "--team"),

@@ -17,7 +17,7 @@ from bot.accounts.model import Account, Plan, Workspace
 from bot.db import migrate
 from bot.db.engine import Database
 from bot.doctor.examination import examine
-from bot.doctor.patient import Patient, Stuck
+from bot.doctor.patient import Parked, Patient, Stuck
 from bot.doctor.report import Finding, Level, Report, blocking, ok, warning
 from bot.ledger import store as ledger
 from bot.ledger.model import Book, transfer
@@ -25,6 +25,7 @@ from bot.money import Credits, Usd
 from bot.outbox import store as outbox
 from bot.outbox.model import Message, User
 from bot.payments.stripe_gateway import StripeGateway
+from bot.prices.model import Unpriced
 from bot.sandbox.clock import WindableClock
 from bot.sandbox.faults import Kind
 from bot.sandbox.slack import Workspace as Slack
@@ -32,6 +33,7 @@ from bot.sandbox.stripe import StripeAccount
 from bot.settings import Settings
 from bot.slack.client import SlackClient
 from bot.slack.manifest import OPTIONAL_SCOPES, SCOPES
+from bot.usage.model import Parked as Waits
 from bot.web.server import Server
 
 NOW = datetime.now(UTC)
@@ -51,7 +53,9 @@ class Ward:
 
     async def findings(self, **changes: Any) -> dict[str, Finding]:
         """What the doctor finds when these settings or parts of the patient are otherwise."""
-        parts = {name: changes.pop(name) for name in ("machine", "clock", "stuck", "database") if name in changes}
+        parts = {
+            name: changes.pop(name) for name in ("machine", "clock", "stuck", "parked", "database") if name in changes
+        }
         settings = self.patient.settings.model_copy(update=changes)
         report = await examine(replace(self.patient, settings=Settings.model_validate(settings.model_dump()), **parts))
         return {finding.name: finding for finding in report.findings}
@@ -100,6 +104,7 @@ async def ward(migrated: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             stripe=gateway.probe,
             customer=gateway.has_customer,
             stuck=_nothing_stuck,
+            parked=_nothing_parked,
         ),
     )
     await gateway.aclose()
@@ -110,6 +115,10 @@ async def ward(migrated: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 async def _nothing_stuck() -> Stuck:
     return Stuck()
+
+
+async def _nothing_parked() -> list[Parked]:
+    return []
 
 
 def ahead(seconds: float) -> WindableClock:
@@ -138,6 +147,7 @@ async def test_a_healthy_bot_gets_a_clean_bill(ward: Ward) -> None:
         "accounts",
         "outbox",
         "purchases",
+        "usage",
     }
 
 
@@ -349,6 +359,44 @@ async def test_stuck_purchases_are_named(ward: Ward) -> None:
     assert found["purchases"].found == "unknown for a day: pur_2; pur_3; pur_4; pur_5; pur_6 and 3 more"
     report = await examine(replace(ward.patient, stuck=_stuck(quarantined=["pur_1"])))
     assert "paid, but not what was asked: pur_1" in report.as_text()
+
+
+@on_sqlite
+async def test_usage_that_waits_is_told_with_what_it_waits_for(ward: Ward) -> None:
+    waiting = [
+        Parked("acme", "openai", "gpt-9", "no_price", 3, datetime(2026, 11, 3, tzinfo=UTC)),
+        Parked("acme", "anthropic", "claude", "no_cached_price", 1, datetime(2026, 11, 4, tzinfo=UTC)),
+        Parked("tiny", "openai", "gpt\x1b[2J", "overdrawn", 2, datetime(2026, 11, 5, tzinfo=UTC)),
+    ]
+
+    async def parked() -> list[Parked]:
+        return waiting
+
+    report = await examine(replace(ward.patient, parked=parked))
+
+    assert report.exit_code == 0
+    unpriced, overdrawn = [finding for finding in report.findings if finding.name == "usage"]
+    assert (unpriced.level, unpriced.found) == (
+        Level.WARNING,
+        "parked: 3 uses of openai gpt-9 of acme (no price at its time); "
+        "1 use of anthropic claude of acme (no price for cached input)",
+    )
+    assert unpriced.mend == (
+        "credits-bot prices import FILE, with a price for openai gpt-9 from 2026-11-03 on; "
+        "anthropic claude with cached_input from 2026-11-04 on"
+    )
+    assert overdrawn.found == r"parked: 2 uses of 'openai gpt\x1b[2J' of tiny (beyond its overdraft)"
+    assert overdrawn.mend == "its owner buys credits, or credits-bot accounts edit tiny --overdraft CREDITS"
+
+
+@on_sqlite
+async def test_every_reason_for_waiting_has_words(ward: Ward) -> None:
+    for reason in (*Unpriced, *Waits):
+
+        async def parked(reason: str = reason) -> list[Parked]:
+            return [Parked("acme", "openai", "gpt", reason, 1, NOW)]
+
+        assert (await ward.findings(parked=parked))["usage"].found.startswith("parked: 1 use of openai gpt of acme (")
 
 
 @on_sqlite

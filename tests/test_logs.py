@@ -23,6 +23,7 @@ SECRETS = [
     "sk_test_51Abc",
     "rk_live_51Abc",
     "whsec_a1B2+c3/d4=",
+    "cb_0123456789-abcdefghijklmnopqrstuvwxyzABCDEF_",
     VISA,
     "4242 4242 4242 4242",
     "4242-4242-4242-4242",

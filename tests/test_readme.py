@@ -1,5 +1,6 @@
 """The README tells the truth: its settings, commands, addresses, links and clicks are those of the program."""
 
+import asyncio
 import re
 import shlex
 from pathlib import Path
@@ -55,7 +56,7 @@ def test_every_kind_of_command_is_told_of() -> None:
 
 
 async def test_every_address_is_answered_by_the_running_bot() -> None:
-    assert len(ADDRESSES) == 5
+    assert len(ADDRESSES) == 10
     async with World.open() as world:
         world.slack.install(yaml.safe_load(manifest()))
         settings = world.settings(slack_signing_secret="signs")
@@ -63,6 +64,48 @@ async def test_every_address_is_answered_by_the_running_bot() -> None:
             for method, path in ADDRESSES:
                 assert (await http.request(method, path)).status_code not in (404, 405), path
             assert (await http.get("/nothing")).status_code == 404
+
+
+async def test_a_program_is_connected_in_ten_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are run one after the other, with the address of a bot and the token that it made."""
+    [before, python, after] = _lines_below("## Where the credits go")
+    assert len([line for line in before + python + after if line]) == 10
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'credits.db'}")
+    async with World.open() as world:
+        world.slack.install(yaml.safe_load(manifest()))
+        async with Bot.open(world.settings(database_url=f"sqlite:///{tmp_path / 'credits.db'}")) as bot:
+            [added] = [line for line in LINES if line.startswith("credits-bot accounts add acme")]
+            await asyncio.to_thread(_run, added)
+            token = [said for line in before if (said := await asyncio.to_thread(_run, line)).startswith("cb_")]
+            program = "\n".join(python).replace("http://127.0.0.1:8080", bot.server.url)
+            await asyncio.to_thread(exec, program.replace("cb_…", token[0].strip()), {})
+            [shown] = [await asyncio.to_thread(_run, line) for line in after]
+
+    [told] = re.findall(r"has ([0-9.]+) credits less", "\n".join(after))
+    assert re.search(rf"^balance +-{told}$", shown, re.MULTILINE)
+
+
+def _lines_below(heading: str) -> list[list[str]]:
+    """The lines of each block in a chapter."""
+    [chapter] = re.findall(rf"^{heading}\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)
+    return [block.splitlines() for block in re.findall(r"^```[a-z]+\n(.*?)^```", chapter, re.DOTALL | re.MULTILINE)]
+
+
+def _run(line: str) -> str:
+    """What a command of ours prints; what others install is there already."""
+    command = shlex.split(line, comments=True)
+    if command[0] != "credits-bot":
+        assert line == f"pip install {_required(command[2].partition('==')[0])}"
+        return ""
+    done = CliRunner().invoke(main, command[1:])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def _required(package: str) -> str:
+    """How the tests themselves require it."""
+    [found] = re.findall(rf'"({package}==[^"]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return str(found)
 
 
 def test_every_link_into_the_project_leads_somewhere() -> None:

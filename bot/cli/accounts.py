@@ -2,24 +2,29 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final
 
 import click
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.accounts import store as accounts
-from bot.accounts.model import Account, Plan, Workspace
+from bot.accounts.model import Account, AtZero, Plan, Workspace
 from bot.cli.common import JSON, Opened, asynchronous, found
 from bot.clock import SystemClock
 from bot.db.engine import Database, must
 from bot.ledger import store as ledger
-from bot.money import Credits
-from bot.text import languages
+from bot.money import Credits, UnreadableAmount, Usd
+from bot.text import languages, printable
+from bot.usage import store as usage
+from bot.usage.store import Waiting
 
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _LONGEST_NAME: Final = 80
+_AT_ZERO: Final = {"stop": AtZero.STOP, "go-on": AtZero.GO_ON}
+_GREATEST_OVERDRAFT: Final = Credits.bought_for(Usd.dollars(1_000_000))
 
 
 @click.group(name="accounts")
@@ -38,6 +43,10 @@ def _account_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--channel", help="The channel that hears of purchases: C…"),
             click.option("--customer", help="The customer at Stripe: cus_…"),
             click.option("--language", type=click.Choice(languages()), help="Of what is written into the channel."),
+            click.option(
+                "--at-zero", type=click.Choice(_AT_ZERO), help="Whether calls of models may go on below zero."
+            ),
+            click.option("--overdraft", metavar="CREDITS", help="How far below zero use may bring the balance."),
         ]
     ):
         command = option(command)
@@ -63,7 +72,7 @@ async def accounts_add(id: str, as_json: bool, owners: tuple[str, ...], **given:
             await database.write(lambda tx: accounts.add(tx, account, SystemClock().now()))
         except IntegrityError:
             raise click.ClickException(await _taken(database, account)) from None
-    _show(account, Credits.ZERO, as_json)
+        await _show(database, account, as_json)
 
 
 @accounts_group.command(name="edit")
@@ -79,18 +88,18 @@ async def accounts_edit(id: str, as_json: bool, owners: tuple[str, ...], **given
         async def wanted(tx: Any) -> Account:
             return _changed(await found(tx, id), owners, given)
 
-        async def change(tx: Any) -> tuple[Account, Credits]:
+        async def change(tx: Any) -> Account:
             account = await wanted(tx)
             await accounts.replace(tx, account)
-            return account, await ledger.balance(tx, id)
+            return account
 
         try:
-            account, balance = await database.write(change)
+            account = await database.write(change)
         except IntegrityError:
             async with database.read() as tx:
                 workspace = (await wanted(tx)).workspace
             raise click.ClickException(await _has(database, workspace)) from None
-    _show(account, balance, as_json)
+        await _show(database, account, as_json)
 
 
 async def _taken(database: Database, account: Account) -> str:
@@ -113,10 +122,11 @@ async def _has(database: Database, workspace: Workspace) -> str:
 @JSON
 @asynchronous
 async def accounts_show(id: str, as_json: bool) -> None:
-    """Show the account ID and its balance."""
-    async with Opened(migrated=True) as database, database.read() as tx:
-        account, balance = await found(tx, id), await ledger.balance(tx, id)
-    _show(account, balance, as_json)
+    """Show the account ID, its balance, and the uses of models that wait to be booked."""
+    async with Opened(migrated=True) as database:
+        async with database.read() as tx:
+            account = await found(tx, id)
+        await _show(database, account, as_json)
 
 
 @accounts_group.command(name="list")
@@ -125,11 +135,13 @@ async def accounts_show(id: str, as_json: bool) -> None:
 async def accounts_list(as_json: bool) -> None:
     """List all accounts with their balances."""
     async with Opened(migrated=True) as database, database.read() as tx:
-        rows = [(account, await ledger.balance(tx, account.id)) for account in await accounts.every(tx)]
-    if as_json:
-        click.echo(json.dumps([_facts(account, balance) for account, balance in rows], indent=2))
-    for account, balance in () if as_json else rows:
-        click.echo(f"{account.id}  {account.name}  {account.plan}  {balance}")
+        known = await accounts.every(tx)
+        if as_json:
+            parked = await usage.waiting(tx)
+            click.echo(json.dumps([await _facts(tx, account, parked) for account in known], indent=2))
+        for account in () if as_json else known:
+            balance = await ledger.balance(tx, account.id)
+            click.echo(f"{account.id}  {account.name}  {account.plan}  {balance}")
 
 
 def _check(owners: tuple[str, ...], given: dict[str, str | None]) -> None:
@@ -142,9 +154,18 @@ def _check(owners: tuple[str, ...], given: dict[str, str | None]) -> None:
     for option, letters in (("team", "T"), ("enterprise", "E"), ("channel", "CG"), ("customer", "c")):
         if (value := given[option]) and value[0] not in letters:
             raise click.UsageError(f"--{option} takes an id that begins with {' or '.join(letters)}, not {value}")
+    if (overdraft := given["overdraft"]) is not None and not Credits.ZERO <= _read(overdraft) <= _GREATEST_OVERDRAFT:
+        raise click.UsageError(f"--overdraft takes 0 to {_GREATEST_OVERDRAFT} credits, not {overdraft}")
     for owner in owners:
         if owner[:1] not in ("U", "W"):
             raise click.UsageError(f"--owner takes a Slack user id that begins with U or W, not {owner}")
+
+
+def _read(credits: str) -> Credits:
+    try:
+        return Credits.exactly(credits)
+    except UnreadableAmount:
+        raise click.UsageError(f"--overdraft takes credits, such as 250 or 0.50, not {credits!r}") from None
 
 
 def _changed(account: Account, owners: tuple[str, ...], given: dict[str, str | None]) -> Account:
@@ -156,6 +177,8 @@ def _changed(account: Account, owners: tuple[str, ...], given: dict[str, str | N
         account,
         plan=Plan(given["plan"]) if given["plan"] else account.plan,
         owners=frozenset(owners) or account.owners,
+        at_zero=_AT_ZERO[given["at_zero"]] if given["at_zero"] else account.at_zero,
+        overdraft=account.overdraft if given["overdraft"] is None else _read(given["overdraft"]),
         workspace=Workspace(
             home.enterprise_id if given["enterprise"] is None else given["enterprise"], given["team"] or home.team_id
         ),
@@ -164,7 +187,9 @@ def _changed(account: Account, owners: tuple[str, ...], given: dict[str, str | N
     )
 
 
-def _facts(account: Account, balance: Credits) -> dict[str, object]:
+async def _facts(tx: AsyncConnection, account: Account, parked: Iterable[Waiting]) -> dict[str, object]:
+    balance = await ledger.balance(tx, account.id)
+    held = await usage.held(tx, account.id, SystemClock().now())
     return {
         "id": account.id,
         "name": account.name,
@@ -175,17 +200,34 @@ def _facts(account: Account, balance: Credits) -> dict[str, object]:
         "channel": account.channel,
         "language": account.language,
         "customer": account.customer,
+        "at_zero": account.at_zero.value,
+        "overdraft": account.overdraft.exact,
         "balance": balance.exact,
         "balance_nano": balance.nano,
+        "held": held.exact,
+        "available": Credits(balance.nano - held.nano).exact,
+        "parked": [_parked(each) for each in parked if each.account_id == account.id],
     }
 
 
-def _show(account: Account, balance: Credits, as_json: bool) -> None:
-    facts = _facts(account, balance)
+def _parked(waiting: Waiting) -> dict[str, object]:
+    return {
+        "provider": waiting.provider,
+        "model": waiting.model,
+        "reason": waiting.reason,
+        "events": waiting.count,
+        "oldest": waiting.oldest.isoformat(),
+    }
+
+
+async def _show(database: Database, account: Account, as_json: bool) -> None:
+    async with database.read() as tx:
+        parked = await usage.waiting(tx, account.id)
+        facts = await _facts(tx, account, parked)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
-    for name, value in facts.items():
-        click.echo(
-            f"{name:13} {', '.join(value) if isinstance(value, list) else '–' if value in (None, '') else value}"
-        )
+    words = [f"{each.count} of {printable(f'{each.provider} {each.model}')} ({each.reason})" for each in parked]
+    for name, value in (facts | {"parked": words}).items():
+        told = ", ".join(value) if isinstance(value, list) else value
+        click.echo(f"{name:13} {'–' if told in (None, '') else told}")

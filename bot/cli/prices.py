@@ -17,7 +17,7 @@ from bot.cli.common import JSON, Opened, asynchronous, found
 from bot.clock import SystemClock
 from bot.db.engine import Database
 from bot.prices import files, proposed, store
-from bot.prices.model import Price, PriceList, Unacceptable, when, with_ends
+from bot.prices.model import Price, PriceList, Unacceptable, percent, when, with_ends
 
 
 class _Moment(click.ParamType[datetime]):
@@ -287,9 +287,7 @@ def _table(rows: Sequence[Sequence[str]]) -> None:
 
 def _markup(dated: tuple[str, datetime, int]) -> dict[str, str]:
     scope, since, basis_points = dated
-    whole, rest = divmod(basis_points, 100)
-    percent = f"{whole}.{rest:02d}".rstrip("0").rstrip(".")
-    return {"scope": scope, "percent": percent, "effective_date": when(since)}
+    return {"scope": scope, "percent": percent(basis_points), "effective_date": when(since)}
 
 
 def _in_words(markup: Mapping[str, str]) -> str:

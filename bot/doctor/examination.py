@@ -39,6 +39,7 @@ async def _storage(patient: Patient, identity: Identity | None) -> list[Finding]
         "customers": storage.payers(patient.database, patient.settings, patient.customer),
         "outbox": storage.messages(patient.database, patient.clock.now()),
         "purchases": storage.purchases(patient.stuck),
+        "usage": storage.usage(patient.parked),
     }
     return [*findings, *await _each(content)]
 

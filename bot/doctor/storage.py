@@ -3,7 +3,7 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ from bot.accounts import store as accounts
 from bot.accounts.model import Workspace
 from bot.db import migrate
 from bot.db.engine import Database, sqlite_version
-from bot.doctor.patient import Stuck
+from bot.doctor.patient import Parked, Stuck
 from bot.doctor.report import Finding, blocking, count, ok, skipped, some, warning
 from bot.errors import Outage
 from bot.ledger import service as ledger
@@ -22,6 +22,7 @@ from bot.logs import redact
 from bot.outbox import store as outbox
 from bot.settings import Settings
 from bot.slack.client import Identity
+from bot.text import printable
 
 PATIENCE_SECONDS: Final = 5.0
 _LATE: Final = timedelta(minutes=10)
@@ -29,6 +30,12 @@ _DISK_LOW: Final = 1_000_000_000
 _DISK_FULL: Final = 100_000_000
 _LAST_FLAWED: Final = (3, 51, 2)  # see bot.db.engine
 _ASKED_ABOUT: Final = 20  # customers; whoever has more accounts hears of the first ones
+_MISSING: Final = {
+    "no_price": "no price at its time",
+    "no_cached_price": "no price for cached input",
+    "no_written_price": "no price for cache writes",
+}
+_WANTED: Final = {"no_price": "", "no_cached_price": " with cached_input", "no_written_price": " with cache_write"}
 _UNSTORED: Final = "nothing can be stored, so nothing is sold"
 _UNHEARD: Final = "people do not hear what became of their purchases"
 
@@ -130,6 +137,33 @@ async def purchases(ask: Callable[[], Awaitable[Stuck]]) -> list[Finding]:
     return findings or [ok("purchases", "none is stuck")]
 
 
+async def usage(ask: Callable[[], Awaitable[Sequence[Parked]]]) -> list[Finding]:
+    """Whether any use of a model waits to be booked, and what for."""
+    parked = await ask()
+    unpriced = [each for each in parked if each.reason != "overdrawn"]
+    overdrawn = [each for each in parked if each.reason == "overdrawn"]
+    findings = []
+    if unpriced:
+        found = some([f"{_uses(each)} of {each.account_id} ({_MISSING[each.reason]})" for each in unpriced])
+        wanted = some([f"{_name(each)}{_WANTED[each.reason]} from {each.oldest:%Y-%m-%d} on" for each in unpriced])
+        mend = f"credits-bot prices import FILE, with a price for {wanted}"
+        findings.append(warning("usage", f"parked: {found}", "it was used and is not paid for", mend))
+    if overdrawn:
+        found = some([f"{_uses(each)} of {each.account_id} (beyond its overdraft)" for each in overdrawn])
+        account_id = overdrawn[0].account_id
+        mend = f"its owner buys credits, or credits-bot accounts edit {account_id} --overdraft CREDITS"
+        findings.append(warning("usage", f"parked: {found}", "it was used and is not paid for", mend))
+    return findings or [ok("usage", "nothing waits to be booked")]
+
+
+def _uses(parked: Parked) -> str:
+    return f"{count(parked.count, 'use')} of {_name(parked)}"
+
+
+def _name(parked: Parked) -> str:
+    return printable(f"{parked.provider} {parked.model}")
+
+
 async def _unreachable(database: Database) -> Finding | None:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS), database.read() as tx:
@@ -199,4 +233,5 @@ def _version() -> Finding:
 
 
 def _unseen() -> list[Finding]:
-    return [skipped(name, "see the database") for name in ("ledger", "accounts", "customers", "outbox", "purchases")]
+    names = ("ledger", "accounts", "customers", "outbox", "purchases", "usage")
+    return [skipped(name, "see the database") for name in names]

@@ -6,6 +6,7 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.kwargs_injection.async_args import AsyncArgs
 
 from bot.accounts.model import NotFullMember, Workspace, may_buy
+from bot.db.engine import Database
 from bot.errors import Refusal
 from bot.home.views import home
 from bot.purchases.service import Purchases
@@ -13,6 +14,7 @@ from bot.slack.boundary import Boundary
 from bot.slack.client import ask
 from bot.slack.payloads import sender
 from bot.text import Texts
+from bot.usage import store as usage
 
 _SHOWN = 5
 
@@ -21,8 +23,14 @@ class Listeners:
     """The front door of App Home."""
 
     def __init__(
-        self, purchases: Purchases, boundary: Boundary, texts_of: Callable[[str], Texts], support_email: str
+        self,
+        database: Database,
+        purchases: Purchases,
+        boundary: Boundary,
+        texts_of: Callable[[str], Texts],
+        support_email: str,
     ) -> None:
+        self._database = database
         self._purchases = purchases
         self._boundary = boundary
         self._texts_of = texts_of
@@ -47,5 +55,19 @@ class Listeners:
         if isinstance(refusal, NotFullMember):
             account = None  # what the account has is not for guests and strangers
         owner = account is not None and who.user_id in account.owners
-        view = home(self._texts_of(who.user_id), account, balance, latest, refusal, self._support, owner=owner)
+        view = home(
+            self._texts_of(who.user_id),
+            account,
+            balance,
+            latest,
+            refusal,
+            self._support,
+            owner=owner,
+            parked=await self._parked(account.id) if account and owner else 0,
+        )
         await ask(args.client.views_publish(user_id=who.user_id, view=view))
+
+    async def _parked(self, account_id: str) -> int:
+        """How many uses of models wait to be booked."""
+        async with self._database.read() as tx:
+            return sum(each.count for each in await usage.waiting(tx, account_id))

@@ -31,11 +31,17 @@ def home(
     support: str,
     *,
     owner: bool,
+    parked: int = 0,
 ) -> View:
-    """The tab of somebody who may buy, or who is told why not and what to do next. Receipts are for an ``owner``."""
+    """The tab of somebody who may buy, or who is told why not and what to do next.
+
+    Receipts, and what was used and not paid for or not booked yet (``parked`` uses), are for an ``owner``.
+    """
     blocks: list[Block] = [HeaderBlock(text=texts("app.name"))]
     if account is not None:
         blocks.append(SectionBlock(text=texts("home.balance", account=mrkdwn.escape(account.name), balance=balance)))
+        if owner and (owed := _owed(texts, balance, parked)):
+            blocks.append(SectionBlock(text=owed))
     if refusal is None:
         button = ButtonElement(text=texts("home.buy"), action_id=names.OPEN_BUY_FORM, style="primary")
         blocks.append(ActionsBlock(elements=[button]))
@@ -48,6 +54,11 @@ def home(
         blocks += [SectionBlock(text=line) for line in lines]
     blocks.append(ContextBlock(elements=[MarkdownTextObject(text=texts("home.trouble", support=support))]))
     return View(type="home", blocks=blocks)
+
+
+def _owed(texts: Texts, balance: Credits, parked: int) -> str:
+    said = [texts("home.overdrawn", owed=Credits(-balance.nano))] if balance.cents < 0 else []
+    return " ".join([*said, texts("home.parked", n=parked)] if parked else said)
 
 
 def _line(texts: Texts, purchase: Purchase, *, owner: bool) -> str:

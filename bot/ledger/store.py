@@ -7,13 +7,13 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Executable, Row, Select, bindparam, func, insert, select, text, update
+from sqlalchemy import Executable, Row, Select, bindparam, delete, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.db.engine import must
 from bot.ledger.model import BelowFloor, Booked, Entry, EntryConflict, accounts_in, book_of, digest, link
-from bot.ledger.tables import balances, entries, postings
+from bot.ledger.tables import balances, crossings, entries, postings
 from bot.money import Credits
 
 
@@ -40,6 +40,8 @@ async def post(tx: AsyncConnection, entry: Entry, at: datetime) -> Booked:
         _MOVE_BALANCE,
         {"of_account": account_id, "new_nano": balance.nano, "new_seq": seq, "new_hash": link(head.hash, hashed)},
     )
+    if _crosses(balance.nano, head.low, head.high):
+        await _note_crossings(tx, [account_id], seq)
     return Booked(seq, balance, new=True)
 
 
@@ -56,16 +58,16 @@ async def post_many(tx: AsyncConnection, entry: Entry, at: datetime, floors: Map
 
 async def _post_many_on_sqlite(tx: AsyncConnection, entry: Entry, at: datetime, floors: Mapping[str, Credits]) -> int:
     changes = entry.accounts
-    found = await tx.exec_driver_sql(_HEADS, (json.dumps(list(changes)),))
-    heads = {row.account_id: (row.nano, row.hash) for row in found}
-    low = {
-        account_id: Credits(nano)
-        for account_id, change in changes.items()
-        if (nano := heads.get(account_id, _UNUSED)[0]) + change.nano < floors[account_id].nano
+    found: Any = await tx.exec_driver_sql(_HEADS, (json.dumps(list(changes)),))
+    heads: dict[str, tuple[int, str, int | None, int | None]] = {
+        account_id: (nano, head, low, high) for account_id, nano, head, low, high in found
     }
+    moved = {account_id: heads.get(account_id, _UNUSED)[0] + change.nano for account_id, change in changes.items()}
+    low = [account_id for account_id, nano in moved.items() if nano < floors[account_id].nano]
     if low:
-        raise BelowFloor(low)
-    seq, hashed = await _book(tx, entry, at)
+        raise BelowFloor({account_id: Credits(moved[account_id] - changes[account_id].nano) for account_id in low})
+    booked, hashed = await _book(tx, entry, at)
+    seq = must(booked)
     await tx.exec_driver_sql(
         "INSERT INTO ledger_postings (seq, book, nano) VALUES (?, ?, ?)",
         [(seq, book, change.nano) for book, change in entry.postings.items()],
@@ -74,12 +76,14 @@ async def _post_many_on_sqlite(tx: AsyncConnection, entry: Entry, at: datetime, 
         "INSERT INTO ledger_balances (account_id, nano, seq, hash) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (account_id) DO UPDATE SET nano = excluded.nano, seq = excluded.seq, hash = excluded.hash",
         [
-            (account_id, head[0] + change.nano, seq, link(head[1], hashed))
-            for account_id, change in changes.items()
-            for head in [heads.get(account_id, _UNUSED)]
+            (account_id, nano, seq, link(heads.get(account_id, _UNUSED)[1], hashed))
+            for account_id, nano in moved.items()
         ],
     )
-    return must(seq)
+    crossed = [account_id for account_id, head in heads.items() if _crosses(moved[account_id], head[2], head[3])]
+    if crossed:
+        await _note_crossings(tx, crossed, seq)
+    return seq
 
 
 async def _post_many_on_postgres(tx: AsyncConnection, entry: Entry, at: datetime, floors: Mapping[str, Credits]) -> int:
@@ -99,6 +103,30 @@ async def _post_many_on_postgres(tx: AsyncConnection, entry: Entry, at: datetime
     books = {"books": list(entry.postings), "posted": [change.nano for change in entry.postings.values()]}
     await tx.execute(_MOVE_MANY, {**arrays, **books, "seq": seq, "digest": hashed})
     return must(seq)
+
+
+def _crosses(nano: int, low: int | None, high: int | None) -> bool:
+    return (low is not None and nano <= low) or (high is not None and nano >= high)
+
+
+async def _note_crossings(tx: AsyncConnection, account_ids: Sequence[str], seq: int) -> None:
+    new = postgresql.insert(crossings) if tx.dialect.name == "postgresql" else sqlite.insert(crossings)
+    noted = [{"account_id": account_id, "seq": seq} for account_id in account_ids]
+    await tx.execute(new.on_conflict_do_nothing(), noted)
+
+
+async def watch(tx: AsyncConnection, account_id: str, low: Credits | None, high: Credits | None) -> None:
+    """Note the account among the crossings when its balance comes down to ``low`` or up to ``high``; forget others."""
+    await _lock_head(tx, account_id)
+    bounds = {"low": low and low.nano, "high": high and high.nano}
+    await tx.execute(update(balances).where(balances.c.account_id == account_id).values(bounds))
+    await tx.execute(delete(crossings).where(crossings.c.account_id == account_id))
+
+
+async def crossed(tx: AsyncConnection, limit: int) -> Sequence[str]:
+    """Accounts that crossed a bound since somebody set it, in the order in which they did."""
+    query = select(crossings.c.account_id).order_by(crossings.c.seq, crossings.c.account_id).limit(limit)
+    return (await tx.execute(query)).scalars().all()
 
 
 async def held_still(tx: AsyncConnection, account_id: str) -> tuple[Credits, int]:
@@ -192,11 +220,12 @@ async def _records(tx: AsyncConnection, query: Select[Any]) -> Sequence[Record]:
     return [Record(row.seq, row.booked_at, row.cause, row.facts, moved[row.seq]) for row in rows]
 
 
-async def every_entry(tx: AsyncConnection) -> AsyncIterator[tuple[Row[Any], Entry]]:
-    """The row of each entry and the entry itself, oldest first, without holding more than one in memory."""
+async def every_entry(tx: AsyncConnection, after: int = 0) -> AsyncIterator[tuple[Row[Any], Entry]]:
+    """The row of each later entry and the entry itself, oldest first, without holding more than one in memory."""
     rows = await tx.stream(
         select(entries, postings.c.book, postings.c.nano)
         .outerjoin(postings, postings.c.seq == entries.c.seq)
+        .where(entries.c.seq > after)
         .order_by(entries.c.seq, postings.c.book)
     )
     current: Row[Any] | None = None
@@ -274,8 +303,10 @@ _MOVE_BALANCE = (
     .values(nano=bindparam("new_nano"), seq=bindparam("new_seq"), hash=bindparam("new_hash"))
 )
 
-_UNUSED = (0, "")  # the balance and the chain of an account that has no entry yet
-_HEADS = "SELECT account_id, nano, hash FROM ledger_balances WHERE account_id IN (SELECT value FROM json_each(?))"
+_UNUSED = (0, "", None, None)  # the balance and the chain of an account that has no entry yet
+_HEADS = (
+    "SELECT account_id, nano, hash, low, high FROM ledger_balances WHERE account_id IN (SELECT value FROM json_each(?))"
+)
 _LOCK_MANY = text(
     """
     WITH asked AS (
@@ -301,12 +332,16 @@ _MOVE_MANY = text(
         INSERT INTO ledger_postings (seq, book, nano)
         SELECT :seq, book, nano
         FROM unnest(CAST(:books AS text[]), CAST(:posted AS bigint[])) AS posted(book, nano)
+    ), moved AS (
+        UPDATE ledger_balances AS held SET
+            nano = held.nano + asked.change, seq = :seq,
+            hash = encode(sha256(convert_to(held.hash || ' ' || CAST(:digest AS text), 'UTF8')), 'hex')
+        FROM unnest(CAST(:accounts AS text[]), CAST(:changes AS bigint[])) AS asked(account_id, change)
+        WHERE held.account_id = asked.account_id
+        RETURNING held.account_id, held.nano, held.low, held.high
     )
-    UPDATE ledger_balances AS held SET
-        nano = held.nano + asked.change, seq = :seq,
-        hash = encode(sha256(convert_to(held.hash || ' ' || CAST(:digest AS text), 'UTF8')), 'hex')
-    FROM unnest(CAST(:accounts AS text[]), CAST(:changes AS bigint[])) AS asked(account_id, change)
-    WHERE held.account_id = asked.account_id
+    INSERT INTO ledger_crossings (account_id, seq)
+    SELECT account_id, :seq FROM moved WHERE nano <= low OR nano >= high ON CONFLICT DO NOTHING
     """
 )
 _TRIGGERS = text("SELECT sql FROM sqlite_master WHERE type = 'trigger'")

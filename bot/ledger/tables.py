@@ -11,6 +11,17 @@ balances = Table(
     Column("nano", Whole, nullable=False),
     Column("seq", Whole, nullable=False),  # of the newest entry
     Column("hash", Text, nullable=False),  # the head of the account's chain
+    Column("low", Whole),  # at or below this, and at or above the next, the account is noted among the crossings
+    Column("high", Whole),
+    sqlite_strict=True,
+)
+
+# Found in the transaction that crossed, and looked for in a table that is nearly always empty: no index on balances.
+crossings = Table(
+    "ledger_crossings",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("seq", Whole, nullable=False),  # of the entry that crossed first
     sqlite_strict=True,
 )
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from bot.money import NANO_PER_CREDIT, Credits
 
@@ -17,8 +17,7 @@ _WHOLE: Final = 10_000  # basis points in one
 _DIVISOR: Final = PER * _WHOLE
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(NamedTuple):
     """Token counts of one use of a model. The first three never overlap; ``reasoning`` is a part of ``output``."""
 
     input: int = 0  # read anew

@@ -8,18 +8,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.db.engine import Database
 from bot.ledger import store as ledger
-from bot.ledger.service import Audit, verify
+from bot.ledger.service import Audit
 from bot.money import Credits
 from bot.purchases import store
 from bot.purchases.model import CREDITED
 
 
-async def prove(database: Database) -> Audit:
-    """``ledger.service.verify``, and each credited purchase against its entry, both ways."""
-    audit = await verify(database)
+async def compare(database: Database, audit: Audit) -> None:
+    """Hold each credited purchase against its entry, both ways, and add what is wrong to the ``audit``."""
     async with database.read() as tx:
         await _compare(tx, audit)
-    return audit
 
 
 async def _compare(tx: AsyncConnection, audit: Audit) -> None:

@@ -11,6 +11,7 @@ from bot.accounts.model import Account
 from bot.app import Bot
 from bot.ledger import store as ledger
 from bot.ledger.service import verify
+from bot.ledger.store import Record
 from bot.money import Credits
 from bot.purchases import store as purchases
 from bot.sandbox.page import Account as AccountLine
@@ -25,33 +26,30 @@ _MEMOS = {"purchase": "Credits bought", "refund": "Refund", "dispute": "Dispute"
 _REASONS = {"no_price": "the model has no price yet", "overdrawn": "it is more than the overdraft allows"}
 
 
-async def books(bot: Bot) -> LedgerView:
-    """What the panel shows of the bot's own books."""
-    show = texts_for(FALLBACK).show
-    audit = await verify(bot.database)  # of a sandbox's few entries: the panel shows the proof itself, never a memory
-    async with bot.database.read() as tx:
-        everybody = await accounts.every(tx)
-        entries = await ledger.newest(tx, _SHOWN)
-        uses = await _uses(tx, everybody, [entry.cause for entry in entries])
-        return LedgerView(
-            accounts=[await _account_line(tx, each) for each in everybody],
-            entries=[
-                Entry(
-                    entry.seq,
-                    entry.booked_at,
-                    entry.cause,
-                    _MEMOS.get(entry.cause.partition(":")[0], entry.cause),
-                    [(book, f"{'+' * (change.nano > 0)}{_exact(change)}") for book, change in entry.postings.items()],
-                    uses.get(entry.cause, ()),
-                )
-                for entry in entries
-            ],
-            purchases=[
-                PurchaseLine(each.id, each.status, show(each.amount), each.buyer_id)
-                for each in await purchases.newest(tx, _SHOWN)
-            ],
-            verified=audit.ok,
-        )
+class Books:
+    """Reads what the panel shows of a bot's own books."""
+
+    def __init__(self, bot: Bot) -> None:
+        self._database = bot.database
+        self._uses: dict[str, Sequence[str]] = {}  # by cause of the entry; entries never change
+
+    async def read(self) -> LedgerView:
+        show = texts_for(FALLBACK).show
+        audit = await verify(self._database)  # of a sandbox's few entries: the proof itself is shown, never a memory
+        async with self._database.read() as tx:
+            everybody = await accounts.every(tx)
+            entries = await ledger.newest(tx, _SHOWN)
+            fresh = [entry.cause for entry in entries if entry.cause not in self._uses]
+            self._uses |= await _uses(tx, everybody, fresh)
+            return LedgerView(
+                accounts=[await _account_line(tx, each) for each in everybody],
+                entries=[_entry_line(entry, self._uses.get(entry.cause, ())) for entry in entries],
+                purchases=[
+                    PurchaseLine(each.id, each.status, show(each.amount), each.buyer_id)
+                    for each in await purchases.newest(tx, _SHOWN)
+                ],
+                verified=audit.ok,
+            )
 
 
 async def _account_line(tx: AsyncConnection, account: Account) -> AccountLine:
@@ -61,6 +59,12 @@ async def _account_line(tx: AsyncConnection, account: Account) -> AccountLine:
         for each in await usage.waiting(tx, account.id)
     ]
     return AccountLine(account.name, account.plan, texts_for(FALLBACK).show(balance), _exact(balance), waiting)
+
+
+def _entry_line(entry: Record, uses: Sequence[str]) -> Entry:
+    memo = _MEMOS.get(entry.cause.partition(":")[0], entry.cause)
+    postings = [(book, f"{'+' * (change.nano > 0)}{_exact(change)}") for book, change in entry.postings.items()]
+    return Entry(entry.seq, entry.booked_at, entry.cause, memo, postings, uses)
 
 
 async def _uses(tx: AsyncConnection, everybody: Iterable[Account], causes: Iterable[str]) -> dict[str, list[str]]:

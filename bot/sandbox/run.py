@@ -17,7 +17,7 @@ from bot.ledger.service import verify
 from bot.money import Credits, Usd
 from bot.prices import store as prices
 from bot.prices.files import starting_table
-from bot.sandbox.books import books
+from bot.sandbox.books import Books
 from bot.sandbox.genstudio import WORKS, GenStudio, Model
 from bot.sandbox.genstudio import Account as StudioAccount
 from bot.sandbox.page import Page
@@ -83,7 +83,7 @@ async def page(port: int) -> AsyncIterator[str]:
     async with World.open() as world, bot_in(world, world.accounts(customer=world.add_customer())) as bot:
         studio = await genstudio_for(world, bot)
         served = Page(
-            world.slack, world.stripe, studio, world.clock, partial(books, bot), partial(wind, world, bot), roles=ROLES
+            world.slack, world.stripe, studio, world.clock, Books(bot).read, partial(wind, world, bot), roles=ROLES
         )
         server = Server(served.app, port=port)
         await server.start()
@@ -132,7 +132,7 @@ async def headless(say: Callable[[str], object]) -> int:
         say(f"GenStudio, a program, uses {_MODEL.name} for {_WORK.name} and reports the tokens")
         answer = await (await genstudio_for(world, bot)).use(ACCOUNT, _MODEL, _WORK)
         say(f"  The bot answers: {answer.status} {answer.phrase}")
-        shown = await books(bot)
+        shown = await Books(bot).read()
         say(f"  The books say: {', '.join(shown.entries[0].uses)}")
         audit = await verify(bot.database)
         async with bot.database.read() as tx:

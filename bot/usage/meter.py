@@ -106,7 +106,6 @@ class Meter:
         self._rater = rater
         self._queue: deque[_Request] = deque()
         self._waiting = 0
-        self._turn = asyncio.Lock()  # requests are rated one at a time: in between, the event loop serves others
         self._careful = 0
         self.nudge: Callable[[], None] = lambda: None  # wakes the writer
 
@@ -120,10 +119,9 @@ class Meter:
             raise Busy()
         self._waiting += len(events)
         try:
-            async with self._turn:
-                received_at = self._clock.now()
-                terms = await self._rater.terms()
-                rows = await self._rater.rate(events, received_at, terms)
+            received_at = self._clock.now()
+            terms = await self._rater.terms()
+            rows = await self._rater.rate(events, received_at, terms)
             done: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
             self._queue.append(_Request(events, received_at, rows, terms, also, done))
             self.nudge()

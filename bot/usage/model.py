@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from bot.accounts.model import AtZero
 from bot.money import Credits
@@ -22,8 +22,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 _OF_BATCH = re.compile(rf"{CAUSE}([1-9][0-9]{{0,17}}|[1-8][0-9]{{18}})")  # 64 bits
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One use of a model, as its source told it. ``at`` is None where the source did not say when."""
 
     source: str

@@ -18,7 +18,9 @@ from bot.usage.rating import Rater, StaleTerms, Terms
 
 _AT_ONCE: Final = 1_000
 _TRIES: Final = 10
-_STRAGGLERS: Final = timedelta(minutes=1)  # so long after a change of the terms, something rated before it may be stored
+_STRAGGLERS: Final = timedelta(
+    minutes=1
+)  # so long after a change of the terms, something rated before it may be stored
 
 
 class Parking:

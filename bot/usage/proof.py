@@ -19,11 +19,14 @@ from bot.usage.model import CAUSE, batch_of, events_named
 _AT_ONCE: Final = 400  # entries
 
 
-async def compare(database: Database, audit: Audit) -> None:
-    """Hold the events of each batch against its entry, both ways, and add what is wrong to the ``audit``."""
+async def compare(database: Database, audit: Audit, after: int = 0) -> None:
+    """Hold the events of each batch against its entry, both ways, and add what is wrong to the ``audit``.
+
+    ``after``: the entry up to which that was done before. Events of no entry at all are only looked for from the start.
+    """
     named = 0
     async with database.read() as tx:
-        async for entries in _debits(tx):
+        async for entries in _debits(tx, after):
             costs: dict[int, dict[str, Credits]] = {}
             async for batch, account_id, cost in store.costs(tx, [batch for batch, _ in entries if batch]):
                 costs.setdefault(batch, {})[account_id] = Credits(-cost.nano)
@@ -31,15 +34,15 @@ async def compare(database: Database, audit: Audit) -> None:
                 if entry.accounts != costs.get(number or 0, {}):
                     audit.found(f"entry {entry.cause} and its events differ in account or cost")
                 named += events_named(entry.facts)
-        booked = await store.booked(tx)
+        booked = named if after else await store.booked(tx)
     if booked != named:
         audit.found(f"{booked} events were debited, and the entries are of {named}")
 
 
-async def _debits(tx: AsyncConnection) -> AsyncIterator[list[tuple[int | None, Entry]]]:
+async def _debits(tx: AsyncConnection, after: int) -> AsyncIterator[list[tuple[int | None, Entry]]]:
     """The entries of usage with their batches, some at a time."""
     some: list[tuple[int | None, Entry]] = []
-    async for _, entry in ledger.every_entry(tx):
+    async for _, entry in ledger.every_entry(tx, after):
         if entry.cause.startswith(CAUSE):
             some.append((batch_of(entry.cause), entry))
         if len(some) == _AT_ONCE:

@@ -1,6 +1,6 @@
 """What an event costs: its account's terms and its model's price at its own time, kept in memory while they hold."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -66,15 +66,14 @@ class Rater:
 
     async def rate(self, events: Sequence[Event], received_at: datetime, terms: Terms) -> list[Row]:
         """The rows of these events. Raise ``UsageRefused`` for accounts that are not there."""
-        await self.look_up(terms, {event.account_id for event in events})
-        unknown = [
-            (n, f"there is no account {event.account_id}")
-            for n, event in enumerate(events)
-            if event.account_id not in terms.plans
-        ]
-        if unknown:
-            raise UsageRefused(unknown)
-        await self._number(events)
+        try:
+            return self._rows(events, received_at, terms)
+        except KeyError:  # something is new
+            await self._learn(events, terms)
+            return self._rows(events, received_at, terms)
+
+    def _rows(self, events: Sequence[Event], received_at: datetime, terms: Terms) -> list[Row]:
+        """Raise ``KeyError`` when an account, a source or a model is not known yet."""
         received = microseconds(received_at)
         return [self._row(event, received_at, received, terms) for event in events]
 
@@ -100,29 +99,34 @@ class Rater:
     async def rate_again(self, rows: Sequence[Row], terms: Terms) -> None:
         """Give parked rows the price that they may have by now."""
         await self.look_up(terms, {row.account_id for row in rows})
-        if missing := {row.model for row in rows} - self._names.keys():
+        if missing := {row.model for row in rows if row.model not in self._names}:
             async with self._database.read() as tx:
                 self._names |= await store.names(tx, missing)
         for row in rows:
             tokens = Tokens(row.input, row.cached, row.written, row.output, row.reasoning)
             _price(row, *self._names[row.model], instant(row.happened_at), tokens, terms)
 
-    async def look_up(self, terms: Terms, account_ids: set[str]) -> None:
+    async def _learn(self, events: Sequence[Event], terms: Terms) -> None:
+        await self.look_up(terms, {event.account_id for event in events})
+        unknown = [(n, event.account_id) for n, event in enumerate(events) if event.account_id not in terms.plans]
+        if unknown:
+            raise UsageRefused([(n, f"there is no account {account_id}") for n, account_id in unknown])
+        number = partial(
+            store.numbers,
+            new_sources={event.source for event in events if event.source not in self._sources},
+            new_models={pair for event in events if (pair := (event.provider, event.model)) not in self._models},
+        )
+        of_source, of_model = await self._database.write(number)
+        self._sources |= of_source
+        self._models |= of_model
+
+    async def look_up(self, terms: Terms, account_ids: Iterable[str]) -> None:
         """Learn the terms of these accounts."""
-        if missing := account_ids - terms.plans.keys():
+        if missing := {account_id for account_id in account_ids if account_id not in terms.plans}:
             async with self._database.read() as tx:
                 for account_id, plan, overdraft in await accounts.terms(tx, missing):
                     terms.plans[account_id] = plan
                     terms.floors[account_id] = Credits(-overdraft.nano)
-
-    async def _number(self, events: Sequence[Event]) -> None:
-        new_sources = {event.source for event in events} - self._sources.keys()
-        new_models = {(event.provider, event.model) for event in events} - self._models.keys()
-        if new_sources or new_models:
-            number = partial(store.numbers, new_sources=new_sources, new_models=new_models)
-            of_source, of_model = await self._database.write(number)
-            self._sources |= of_source
-            self._models |= of_model
 
 
 def _price(row: Row, provider: str, model: str, at: datetime, tokens: Tokens, terms: Terms) -> None:
@@ -130,7 +134,7 @@ def _price(row: Row, provider: str, model: str, at: datetime, tokens: Tokens, te
     price = terms.prices.at(provider, model, at)
     markup = terms.markups.at(row.account_id, terms.plans[row.account_id], at)
     costs = cost(price, tokens, markup) if price else Unpriced.NO_PRICE
-    if price and isinstance(costs, Credits):
+    if price and type(costs) is Credits:
         row.price, row.markup, row.nano, row.parked = price.id, markup, costs.nano, None
     else:
         row.price = row.markup = row.nano = None

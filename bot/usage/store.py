@@ -7,19 +7,20 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import Select, Table, func, select, text, tuple_, update
+from sqlalchemy import Select, Table, cast, func, select, text, tuple_, type_coerce, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.accounts.tables import accounts
-from bot.db.columns import instant, microseconds
-from bot.ledger.tables import balances
+from bot.db import versions
+from bot.db.columns import Whole, instant, microseconds
+from bot.ledger.tables import balances, entries
 from bot.money import Credits
 from bot.prices.model import Price, Tokens
 from bot.prices.tables import prices
-from bot.usage.model import Hold, HoldState, Parked, Row, id_of
-from bot.usage.tables import events, holds, models, sources
+from bot.usage.model import CAUSE, Hold, HoldState, Parked, Row, id_of
+from bot.usage.tables import events, holds, hours, models, sources
 
 _COLUMNS: Final = (
     "source, key, id, account_id, model, happened_at, input, cached, written, output, reasoning, "
@@ -29,6 +30,8 @@ _INSERT: Final = f"INSERT INTO usage_events ({_COLUMNS}) VALUES ({', '.join('?' 
 _COPY: Final = f"COPY usage_events ({_COLUMNS}) FROM STDIN"
 _NULL: Final = r"\N"
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})  # as COPY wants them
+_HOURS: Final = "usage_hours"  # names how far the rolling up has come, among the versions
+_HOUR: Final = 3_600_000_000  # microseconds
 _AT_ONCE: Final = 400  # keys in one question to SQLite, which has no arrays
 
 
@@ -296,6 +299,54 @@ async def costs(tx: AsyncConnection, batches: Collection[int] | None = None) -> 
 async def booked(tx: AsyncConnection) -> int:
     """How many events are not parked, as far as their batches tell."""
     return (await tx.execute(select(func.count()).where(events.c.batch.is_not(None)))).scalar_one()
+
+
+# ── hours ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def newest_entry(tx: AsyncConnection) -> int:
+    """The number of the newest entry of the ledger; 0 before the first."""
+    return (await tx.execute(select(func.max(entries.c.seq)))).scalar() or 0
+
+
+async def rolled_up(tx: AsyncConnection) -> int:
+    """Up to which entry the hours are rolled up. Locked: whoever asks is the only one who goes on."""
+    rolling = {"name": _HOURS, "n": 0}
+    await tx.execute(_once(tx, versions.versions), rolling)
+    query = select(versions.versions.c.n).where(versions.versions.c.name == _HOURS)
+    done: int = (await tx.execute(query.with_for_update())).scalar_one()
+    return done
+
+
+async def roll_up(tx: AsyncConnection, after: int, upto: int) -> None:
+    """Add the events of these entries to their hours."""
+    batch = cast(func.substr(entries.c.cause, len(CAUSE) + 1), Whole)
+    batches = select(batch).where(entries.c.seq > after, entries.c.seq <= upto, entries.c.cause.startswith(CAUSE))
+    hour = type_coerce(events.c.happened_at, Whole) // _HOUR * _HOUR
+    spent = (
+        select(
+            events.c.account_id,
+            hour.label("hour"),
+            events.c.model,
+            func.count(),
+            func.sum(events.c.input + events.c.cached + events.c.written + events.c.output),
+            func.sum(events.c.nano),
+        )
+        .where(events.c.batch.in_(batches))
+        .group_by(events.c.account_id, hour, events.c.model)
+    )
+    new = postgresql.insert(hours) if tx.dialect.name == "postgresql" else sqlite.insert(hours)
+    added = new.from_select(["account_id", "hour", "model", "events", "tokens", "nano"], spent)
+    sums = {name: hours.c[name] + added.excluded[name] for name in ("events", "tokens", "nano")}
+    await tx.execute(added.on_conflict_do_update(index_elements=["account_id", "hour", "model"], set_=sums))
+    await tx.execute(update(versions.versions).where(versions.versions.c.name == _HOURS).values(n=upto))
+
+
+async def spend_by_hour(tx: AsyncConnection, account_id: str) -> dict[datetime, Credits]:
+    """What the account spent in each hour in which it spent anything, by the hour's beginning in UTC."""
+    query = select(hours.c.hour, func.sum(hours.c.nano).label("nano")).where(hours.c.account_id == account_id)
+    rows = await tx.execute(query.group_by(hours.c.hour).order_by(hours.c.hour))
+    return {row.hour: Credits(int(row.nano)) for row in rows}
 
 
 # ── holds ─────────────────────────────────────────────────────────────────────────────────────────────────────────

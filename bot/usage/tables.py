@@ -55,6 +55,20 @@ events = Table(
     sqlite_with_rowid=False,
 )
 
+# What each account spent in each hour on each model: rolled up from the events, after their commit.
+hours = Table(
+    "usage_hours",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("hour", Instant, primary_key=True),  # its beginning, in UTC
+    Column("model", Whole, primary_key=True),
+    Column("events", Whole, nullable=False),
+    Column("tokens", Whole, nullable=False),  # of all kinds
+    Column("nano", Whole, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
 holds = Table(
     "usage_holds",
     metadata,

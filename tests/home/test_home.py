@@ -6,6 +6,7 @@ from bot.accounts.model import Workspace as Home
 from bot.sandbox.faults import Kind
 from bot.sandbox.world import MEMBER, OWNER, SECOND_OWNER, TRIAL_OWNER
 
+from ..genstudio import use
 from ..stage import OpenStage, Stage, buttons, says
 
 
@@ -66,6 +67,33 @@ async def test_who_may_not_buy_reads_why_and_finds_no_button(stage: Stage) -> No
 
     assert f"Only an owner of *Acme Labs* can buy credits. Please ask <@{OWNER}> or <@{SECOND_OWNER}>." in words
     assert buttons(stage.slack.home(MEMBER)) == {}
+
+
+async def test_owners_read_what_was_used_and_not_paid_for_or_not_booked_yet(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    await stage.price()
+    genstudio = await stage.program()
+    await genstudio.send(use("1"), use("2"), use("3", model="new"))
+
+    words = (await home(stage)).splitlines()
+    assert words[1:3] == [
+        "*Acme Labs* has *-2.00* credits.",
+        "2.00 credits more were used than were bought. The next purchase pays for them first. "
+        "1 use of a model is not booked yet: it waits for credits or for a price.",
+    ]
+    assert "2,00 kreditter mere" in await home(stage, SECOND_OWNER)
+    assert "bought. The next" not in await home(stage, MEMBER)
+
+    await stage.bought("25")
+    assert (await home(stage, like="*23.00*")).splitlines()[2].startswith("1 use of a model")
+    await stage.price(model="new")
+    await stage.wind(5)
+    await stage.until(lambda: _nothing_waits(stage))
+    assert "not booked yet" not in await home(stage, like="*22.00*")
+
+
+async def _nothing_waits(stage: Stage) -> bool:
+    return not await stage.parked()
 
 
 async def test_receipts_are_for_owners(stage: Stage) -> None:

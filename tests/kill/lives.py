@@ -26,12 +26,18 @@ from bot.ledger.service import verify
 from bot.money import Credits, Usd
 from bot.outbox import store as outbox
 from bot.outbox.tables import outbox as messages
+from bot.prices import store as prices
+from bot.prices.model import Price
 from bot.purchases import store as purchases
 from bot.purchases.model import LEASE, Status
 from bot.sandbox.slack import Ack, CannotDo, Delivery, Message
 from bot.sandbox.world import ACCOUNT, ENTERPRISE, OWNER, SECOND_OWNER, STRIPE_KEY, TEAM, WEBHOOK_SECRET, World
 from bot.slack import names
 from bot.slack.manifest import manifest
+from bot.tokens import store as tokens
+from bot.tokens.model import Bearer, Scope, hash_of, new_token
+
+from ..genstudio import MODEL, PROVIDER, Program
 
 AT_ONCE = 5  # worlds
 PATIENCE = 25.0  # seconds that any wait may take; less than a lease, so that nobody waits for one to run out
@@ -92,7 +98,6 @@ class Setting:
     card: str | None = "visa"  # saved at Stripe; None: no customer yet
     webhooks: str = ""  # "", "snapshot" or "thin"
     founded: bool = True  # the database has its tables and the account
-    overdraft: str = "100"
     reached: bool = False  # by programs, over HTTP
 
 
@@ -160,6 +165,26 @@ class Stand:
             yield database
         finally:
             await database.dispose()
+
+    @asynccontextmanager
+    async def program(self) -> AsyncIterator[Program]:
+        """A program with a token."""
+        token, now = new_token(), self.world.clock.now()
+        bearer = Bearer("genstudio", frozenset(Scope))
+        async with self.database() as database:
+            await database.write(partial(tokens.add, bearer=bearer, hash=hash_of(token), at=now))
+        program = Program(f"http://127.0.0.1:{self._port}", token)
+        try:
+            yield program
+        finally:
+            await program.aclose()
+
+    async def price(self, read: int, output: int) -> None:
+        """A price in nano-credits per million tokens, a day old."""
+        now = self.world.clock.now()
+        price = Price(0, PROVIDER, MODEL, read, output, now - timedelta(days=1))
+        async with self.database() as database:
+            await database.write(partial(prices.add, price=price, at=now))
 
     # --- lives
 

@@ -19,6 +19,7 @@ from bot.slack import names
 
 from .conftest import NewDatabase
 from .lives import KILLED, End, Nursery, Setting, Stand, everywhere
+from .test_usage import WHEN_EVENTS_COME, WHEN_THEIR_PRICE_COMES
 
 CREDITED = End(
     Status.SETTLED,
@@ -100,6 +101,7 @@ async def test_a_purchase_ends_right_wherever_the_bot_is_killed(when: str, nurse
 def test_no_moment_is_left_out() -> None:
     source = "".join(file.read_text() for file in Path(bot.__file__).parent.rglob("*.py"))
     covered = {place.split()[-1] for _, places in MOMENTS.values() for place in places}
+    covered |= {place.split()[-1] for place in (*WHEN_EVENTS_COME, *WHEN_THEIR_PRICE_COMES)}
     assert covered == set(re.findall(r'faultpoint\("(\w+)"\)', source))
 
 

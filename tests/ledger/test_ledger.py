@@ -15,7 +15,7 @@ from bot.accounts.model import Account, Plan, Workspace
 from bot.db.engine import Database
 from bot.ledger import store
 from bot.ledger.model import Book, Booked, Entry, EntryConflict, book_of, transfer
-from bot.ledger.service import verify
+from bot.ledger.service import Prover, verify
 from bot.money import Credits, Usd
 from bot.purchases import store as purchases
 from bot.purchases.model import PayWith, Purchase, Status
@@ -160,6 +160,43 @@ async def test_a_proof_reads_one_moment_while_others_write(database: Database) -
     audits = [await verify(database) for _ in range(5)]
     await writing
     assert [problem for audit in audits for problem in audit.problems] == []
+
+
+async def test_a_later_look_reads_what_is_new_and_every_balance(database: Database) -> None:
+    prover = Prover(database)
+    for n in range(3):
+        await post(database, bought(f"purchase:pi_{n}", 10))
+    assert (await prover.look(NOON + timedelta(minutes=1))).ok
+    assert prover.settled == 3
+
+    await post(database, bought("purchase:pi_3", 10), NOON + timedelta(hours=1))
+    for _ in range(2):  # the last one is too young to be settled: it is read again, and counted once
+        audit = await prover.look(NOON + timedelta(minutes=1))
+        assert (audit.entries, audit.total, audit.problems, prover.settled) == (4, Credits(40), [], 3)
+
+    await _sql(database, "UPDATE ledger_balances SET nano = 41")
+    assert not (await prover.look(NOON + timedelta(minutes=1))).ok
+
+
+async def test_an_entry_that_is_committed_after_a_later_one_is_not_passed_over(database: Database) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite has one writer: numbers are committed in their order")
+    prover, begun, go_on = Prover(database), asyncio.Event(), asyncio.Event()
+
+    async def dawdle(tx: AsyncConnection) -> None:
+        await store.post(tx, bought("purchase:pi_1", 1, account="slow"), NOON)
+        begun.set()
+        await go_on.wait()
+
+    dawdling = asyncio.create_task(database.write(dawdle))
+    await begun.wait()
+    await post(database, bought("purchase:pi_2", 2))
+    assert (await prover.look(NOON)).entries == 1
+    go_on.set()
+    await dawdling
+
+    audit = await prover.look(NOON + timedelta(minutes=1))
+    assert (audit.entries, audit.problems) == (2, [])
 
 
 # ── what somebody changed behind its back ─────────────────────────────────────────────────────────────────────────

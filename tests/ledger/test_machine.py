@@ -38,6 +38,9 @@ def ledger_machine(database: Database, run: Any, worlds: Any) -> type[RuleBasedS
             self.now = START
             self.booked: dict[str, Entry] = {}
             self.order: dict[str, list[tuple[datetime, Credits]]] = {}
+            self.watched: dict[str, tuple[Credits | None, Credits | None]] = {}
+            self.crossed: set[str] = set()
+            self.unsure: set[str] = set()
 
         def entry(self, account: str, change: Credits, book: Book) -> Entry:
             cause = f"purchase:{self.world}:{next(self.causes)}"
@@ -47,6 +50,10 @@ def ledger_machine(database: Database, run: Any, worlds: Any) -> type[RuleBasedS
             self.booked[entry.cause] = entry
             for account_id, change in entry.accounts.items():
                 self.order.setdefault(account_id, []).append((self.now, change))
+                low, high = self.watched.get(account_id, (None, None))
+                now = self.balance(account_id)
+                if (low is not None and now <= low) or (high is not None and now >= high):
+                    self.crossed.add(account_id)
 
         def balance(self, account_id: str) -> Credits:
             return Credits(sum(change.nano for _, change in self.order.get(account_id, [])))
@@ -83,6 +90,7 @@ def ledger_machine(database: Database, run: Any, worlds: Any) -> type[RuleBasedS
             assert run(all_of_them()).count(True) == len(fresh)
             for entry in fresh:
                 self.note(entry)
+            self.unsure |= {account for entry in fresh for account in entry.accounts}  # in any order they came
             return multiple(*fresh)
 
         @rule(moved=st.dictionaries(accounts, changes, min_size=1), floor=st.integers(-(10**15), 0))
@@ -105,6 +113,14 @@ def ledger_machine(database: Database, run: Any, worlds: Any) -> type[RuleBasedS
             else:
                 run(posting)
                 self.note(entry)
+
+        @rule(account=accounts, low=st.none() | changes, high=st.none() | changes)
+        def watch(self, account: str, low: Credits | None, high: Credits | None) -> None:
+            account_id = f"{self.world}:{account}"
+            run(database.write(lambda tx: store.watch(tx, account_id, low, high)))
+            self.watched[account_id] = low, high
+            self.crossed.discard(account_id)
+            self.unsure.discard(account_id)
 
         @rule(hours=st.integers(1, 100))
         def wait(self, hours: int) -> None:
@@ -133,7 +149,13 @@ def ledger_machine(database: Database, run: Any, worlds: Any) -> type[RuleBasedS
             async with database.read() as tx:
                 return await store.balance(tx, account_id)
 
+        async def _crossed(self) -> set[str]:
+            async with database.read() as tx:
+                found = await store.crossed(tx, 10_000)
+            return {account_id for account_id in found if account_id.startswith(f"{self.world}:")}
+
         def teardown(self) -> None:
+            assert run(self._crossed()) - self.unsure == self.crossed - self.unsure
             for account_id in self.order:
                 assert run(self._balance(account_id)) == self.balance(account_id)
             assert run(verify(database)).problems == []

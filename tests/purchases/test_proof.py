@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.purchases.proof import prove
+from bot.app import prove
+from bot.ledger.service import Prover
 
 from ..stage import Stage
 
@@ -38,12 +39,12 @@ async def test_what_the_ledger_alone_cannot_see_is_found(tmp_path: Path, how: st
 async def _tampered(stage: Stage, tampering: str, found: str) -> None:
     await stage.bought("25")
     await stage.bought("30")
-    assert (await prove(stage.bot.database)).ok
+    assert (await prove(Prover(stage.bot.database))).ok
 
     for statement in tampering.split(";"):
         await stage.bot.database.write(partial(_execute, statement))
 
-    audit = await prove(stage.bot.database)
+    audit = await prove(Prover(stage.bot.database))
     assert [problem for problem in audit.problems if found in problem], audit.problems
 
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from bot.sandbox import run
-from bot.sandbox.books import books
+from bot.sandbox.books import Books
 from bot.sandbox.genstudio import Model, Work
 from bot.sandbox.world import ACCOUNT, OWNER, World
 
@@ -131,7 +131,7 @@ async def test_use_is_booked_down_to_the_overdraft_and_the_rest_waits() -> None:
         answer = await studio.use("trial", Model("anthropic", "claude-opus-5-5"), year)
 
         assert (answer.events, answer.status) == (500, 204)
-        [trial] = [each for each in (await books(bot)).accounts if each.name == "Tiny Trial"]
+        [trial] = [each for each in (await Books(bot).read()).accounts if each.name == "Tiny Trial"]
         assert trial.balance == "-100.00"
         assert trial.waiting == ["250 × claude-opus-5-5 not booked yet: it is more than the overdraft allows"]
 

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -259,6 +259,7 @@ class Nowhere(Database):
 
 
 @given(st.one_of(st.binary(max_size=80), st.binary(max_size=80).map(lambda rest: b"Bearer " + rest)))
+@settings(deadline=None)
 async def test_whatever_stands_in_the_header_the_answer_is_401(rubbish: bytes) -> None:
     answer = await Program(Nowhere(), WindableClock()).ask("/usage", Authorization=rubbish)
     assert answer.status_code == 401

@@ -153,6 +153,31 @@ async def test_what_is_wrong_with_one_request_does_not_touch_those_that_are_book
     assert await used(stage) == [3, 1, 1], "what waited together was booked together"
 
 
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_two_bots_on_one_database_count_an_event_once(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    await stage.price()
+    one = await stage.program()
+    async with stage.second_bot() as second:
+        other = Program(second.server.url, one.token)
+        events = [use(str(n), (ACCOUNT, OTHER)[n % 2], model=("gpt", "new")[n % 3 == 0]) for n in range(40)]
+        sending = (program.send(*events[n:], *events[:n]) for n in range(20) for program in (one, other))
+        assert {answer.status_code for answer in await asyncio.gather(*sending)} == {204}
+        assert await other.has() == await one.has() == "-13.00"
+        assert (await other.send(use("1", output_tokens=1))).status_code == 409
+
+        await stage.price(model="new")
+        for bot in (stage.bot, second):
+            bot.clockwork.nudge_all()
+        await stage.until(lambda: _nothing_is_parked(stage))
+        assert [await other.has(), await one.has(OTHER)] == ["-20.00", "-20.00"]
+        await other.aclose()
+
+
+async def _nothing_is_parked(stage: Stage) -> bool:
+    return not await stage.parked()
+
+
 # ── refused ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.prices.model import Tokens
@@ -206,6 +206,7 @@ def test_a_line_of_any_length_is_passed_over_without_keeping_it(tmp_path: Path) 
 
 
 @given(st.sampled_from(["use.csv", "use.ndjson"]), st.binary(max_size=300), st.integers(0, 200))
+@settings(deadline=None)
 def test_rubbish_crashes_nothing(name: str, rubbish: bytes, at: int) -> None:
     good = f"{HEADER}\n{ROW}\n{ROW}\n" if name == "use.csv" else f"{JSON}\n{JSON}\n"
     for text in (rubbish, good.encode()[:-at] + rubbish, good.encode()[:at] + rubbish + good.encode()[at:]):
@@ -215,6 +216,7 @@ def test_rubbish_crashes_nothing(name: str, rubbish: bytes, at: int) -> None:
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1), min_size=1))
+@settings(deadline=None)
 def test_any_text_that_python_writes_into_a_table_is_read_again(subjects: list[str]) -> None:
     table = io.StringIO()
     writer = csv.writer(table)

@@ -88,7 +88,7 @@ async def test_each_use_is_told_with_its_tokens_prices_markup_and_cost(furnished
     assert (told["opening"], used["change"], told["closing"]) == ("0.00", "-0.00785", "999.99215")
 
     [_, _, entry, first, second, _] = await text(furnished)
-    assert first.split() == "2026-11-02 12:00:00 openai gpt -0.002 1000 input at 2.00".split()
+    assert first.split() == ["2026-11-02", "12:00:00", "openai", "gpt", "-0.002", "1000", "input", "at", "2.00"]
     assert second.endswith(
         " -0.00585  1200 input at 2.00, 800 cached input at 0.50, 300 output (100 reasoning) at 8.00, +12.5 %"
     )

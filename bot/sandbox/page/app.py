@@ -1,4 +1,4 @@
-"""The page in the browser: shows the workspace and the books, and does in the workspace what a person does here."""
+"""The page in the browser: shows the workspace and the books, and does what a person does in Slack or GenStudio."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta

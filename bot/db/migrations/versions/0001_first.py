@@ -48,7 +48,16 @@ def upgrade() -> None:
         sa.Column("nano", whole, nullable=False),
         sa.Column("seq", whole, nullable=False),
         sa.Column("hash", sa.Text(), nullable=False),
+        sa.Column("low", whole, nullable=True),
+        sa.Column("high", whole, nullable=True),
         sa.PrimaryKeyConstraint("account_id", name=op.f("pk_ledger_balances")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "ledger_crossings",
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("seq", whole, nullable=False),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_ledger_crossings")),
         sqlite_strict=True,
     )
     op.create_table(

@@ -108,6 +108,18 @@ def upgrade() -> None:
         postgresql_where=sa.text("parked IS NOT NULL"),
     )
     op.create_table(
+        "usage_hours",
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("hour", whole, autoincrement=False, nullable=False),
+        sa.Column("model", whole, autoincrement=False, nullable=False),
+        sa.Column("events", whole, nullable=False),
+        sa.Column("tokens", whole, nullable=False),
+        sa.Column("nano", whole, nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "hour", "model", name=op.f("pk_usage_hours")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "usage_holds",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("account_id", sa.Text(), nullable=False),

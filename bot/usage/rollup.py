@@ -1,0 +1,52 @@
+"""Rolls events up into hours, so that nobody has to read millions of events to tell an account's pace."""
+
+from collections import deque
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.clock import Clock
+from bot.db.engine import Database
+from bot.usage import store
+
+_AT_ONCE: Final = 200  # ledger entries in one transaction
+_COMMITTED_WITHIN: Final = timedelta(minutes=1).total_seconds()
+
+
+class Rollup:
+    """Reads the ledger's entries of usage in their order, each once."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._seen: deque[tuple[float, int]] = deque()  # when the newest entry had which number
+
+    async def work(self) -> int:
+        """Roll up some entries; how many numbers that was. 0 when all is done that can be."""
+        async with self._database.read() as tx:
+            newest = await store.newest_entry(tx)
+        return await self._database.write(partial(self._roll_up, self._settled(newest)))
+
+    def _settled(self, newest: int) -> int:
+        """The number up to which no entry can still come.
+
+        On PostgreSQL a transaction may be committed after others with greater numbers, for as long as it takes.
+        """
+        if self._database.is_sqlite:
+            return newest
+        now = self._clock.monotonic()
+        self._seen.append((now, newest))
+        settled = 0
+        while self._seen and now - self._seen[0][0] >= _COMMITTED_WITHIN:
+            settled = self._seen.popleft()[1]
+        return settled
+
+    async def _roll_up(self, settled: int, tx: AsyncConnection) -> int:
+        done = await store.rolled_up(tx)
+        upto = min(settled, done + _AT_ONCE)
+        if upto <= done:
+            return 0
+        await store.roll_up(tx, done, upto)
+        return upto - done
