@@ -15,3 +15,18 @@ AMOUNT: Final = "amount"
 PAY_WITH: Final = "pay_with"
 CANCEL_PURCHASE: Final = "cancel_purchase"
 FOLLOW_LINK: Final = "follow_link"  # buttons that open a page: Slack reports the press all the same
+
+ACKNOWLEDGE_ALERT: Final = "acknowledge_alert"  # the values of these three name the episode
+SNOOZE_ALERT: Final = "snooze_alert"
+WHY_ALERT: Final = "why_alert"
+
+ALERTS_FORM: Final = "alerts_form"
+ALERTS_SHARED_FORM: Final = "alerts_shared_form"
+ALERT_CHANNELS: Final = "alert_channels"
+ALERT_UNIT: Final = "alert_unit"  # a field for each level: alert_unit_low
+ALERT_FIGURE: Final = "alert_figure"
+ALERT_QUIET_FROM: Final = "alert_quiet_from"
+ALERT_QUIET_UNTIL: Final = "alert_quiet_until"
+ALERT_LANGUAGE: Final = "alert_language"
+ALERT_DIGEST: Final = "alert_digest"
+TEST_ALERT: Final = "test_alert"

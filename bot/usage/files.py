@@ -27,26 +27,23 @@ _DIGITS: Final = 20  # of a count, at most
 
 
 class Line(NamedTuple):
-    """What was found, where it ends, and how many bytes of the file are behind it then.
-
-    ``number`` and ``position`` of the last line that was dealt with are where to go on from.
-    """
+    """What was found, the number of the line where it ends, and how many bytes of the file are behind it then."""
 
     number: int
     position: int
     found: Event | str  # the event, or why it cannot be taken
 
 
-def events_in(file: BinaryIO, name: str, now: datetime, *, number: int = 0, position: int = 0) -> Iterator[Line]:
-    """The lines behind ``number`` and ``position``. The file's name says what it is: it ends in .csv, or it is NDJSON.
+def events_in(file: BinaryIO, name: str, now: datetime) -> Iterator[Line]:
+    """The lines of a file. Its name says what it is: it ends in .csv, or it is NDJSON.
 
     Empty lines are passed over.
     """
-    return (_table if name.lower().endswith(".csv") else _ndjson)(file, now, number, position)
+    return (_table if name.lower().endswith(".csv") else _ndjson)(file, now)
 
 
-def _ndjson(file: BinaryIO, now: datetime, number: int, position: int) -> Iterator[Line]:
-    lines = _Lines(file, number, position)
+def _ndjson(file: BinaryIO, now: datetime) -> Iterator[Line]:
+    lines = _Lines(file)
     for line in lines:
         if lines.too_long:
             yield Line(lines.number, lines.position, _TOO_LONG)
@@ -63,16 +60,14 @@ def _event(line: bytes, now: datetime) -> Event | str:
     return event
 
 
-def _table(file: BinaryIO, now: datetime, number: int, position: int) -> Iterator[Line]:
-    lines = _Lines(file, 0, 0)
+def _table(file: BinaryIO, now: datetime) -> Iterator[Line]:
+    lines = _Lines(file)
     rows = filter(None, csv.reader((line.decode(errors="surrogateescape") for line in lines), strict=True))
     try:
         columns = _columns(next(rows, []))
     except (csv.Error, wire.Unfit) as wrong:
         yield Line(lines.number, lines.position, str(wrong))
         return
-    if position > lines.position:
-        lines.go_to(number, position)
     while (found := _next(rows, columns, now)) is not None:
         yield Line(lines.number, lines.position, _TOO_LONG if lines.too_long else found)
 
@@ -127,15 +122,11 @@ class _Lines:
     Of a line that is too long the beginning is given, and the rest is left out.
     """
 
-    def __init__(self, file: BinaryIO, number: int, position: int) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.too_long = False
-        self.go_to(number, position)
-
-    def go_to(self, number: int, position: int) -> None:
-        self.number = number
-        self.position = position
-        self._file.seek(position)
+        self.number = 0
+        self.position = 0
 
     def __iter__(self) -> Iterator[bytes]:
         while line := self._file.readline(LONGEST_LINE):

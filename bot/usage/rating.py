@@ -1,5 +1,6 @@
 """What an event costs: its account's terms and its model's price at its own time, kept in memory while they hold."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -48,14 +49,18 @@ class Rater:
         self._sources: dict[str, int] = {}
         self._models: dict[tuple[str, str], int] = {}
         self._names: dict[int, tuple[str, str]] = {}
+        self._learning = asyncio.Lock()  # one request asks the database, the others wait for what it hears
 
     async def terms(self, *, newer_than: Terms | None = None) -> Terms:
         """The terms as far as they are known; read again when these turned out to be old."""
-        if self._terms is None or self._terms is newer_than:
-            async with self._database.read() as tx:
-                version = await versions.current(tx, versions.TERMS)
-                self._terms = Terms(version, *await prices.load(tx))
-        return self._terms
+        if self._terms is not None and self._terms is not newer_than:
+            return self._terms
+        async with self._learning:
+            if self._terms is None or self._terms is newer_than:
+                async with self._database.read() as tx:
+                    version = await versions.current(tx, versions.TERMS)
+                    self._terms = Terms(version, *await prices.load(tx))
+            return self._terms
 
     async def fresh_terms(self) -> Terms:
         """The terms as they are now."""
@@ -69,7 +74,8 @@ class Rater:
         try:
             return self._rows(events, received_at, terms)
         except KeyError:  # something is new
-            await self._learn(events, terms)
+            async with self._learning:
+                await self._learn(events, terms)
             return self._rows(events, received_at, terms)
 
     def _rows(self, events: Sequence[Event], received_at: datetime, terms: Terms) -> list[Row]:
@@ -111,14 +117,13 @@ class Rater:
         unknown = [(n, event.account_id) for n, event in enumerate(events) if event.account_id not in terms.plans]
         if unknown:
             raise UsageRefused([(n, f"there is no account {account_id}") for n, account_id in unknown])
-        number = partial(
-            store.numbers,
-            new_sources={event.source for event in events if event.source not in self._sources},
-            new_models={pair for event in events if (pair := (event.provider, event.model)) not in self._models},
-        )
-        of_source, of_model = await self._database.write(number)
-        self._sources |= of_source
-        self._models |= of_model
+        new_sources = {event.source for event in events if event.source not in self._sources}
+        new_models = {pair for event in events if (pair := (event.provider, event.model)) not in self._models}
+        if new_sources or new_models:
+            number = partial(store.numbers, new_sources=new_sources, new_models=new_models)
+            of_source, of_model = await self._database.write(number)
+            self._sources |= of_source
+            self._models |= of_model
 
     async def look_up(self, terms: Terms, account_ids: Iterable[str]) -> None:
         """Learn the terms of these accounts."""

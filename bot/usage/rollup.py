@@ -1,7 +1,7 @@
 """Rolls events up into hours, so that nobody has to read millions of events to tell an account's pace."""
 
 from collections import deque
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -12,7 +12,7 @@ from bot.db.engine import Database
 from bot.usage import store
 
 _AT_ONCE: Final = 200  # ledger entries in one transaction
-_COMMITTED_WITHIN: Final = timedelta(minutes=1).total_seconds()
+_COMMITTED_WITHIN: Final = timedelta(minutes=1)
 
 
 class Rollup:
@@ -21,7 +21,7 @@ class Rollup:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._seen: deque[tuple[float, int]] = deque()  # when the newest entry had which number
+        self._seen: deque[tuple[datetime, int]] = deque()  # when the newest entry had which number
 
     async def work(self) -> int:
         """Roll up some entries; how many numbers that was. 0 when all is done that can be."""
@@ -36,7 +36,7 @@ class Rollup:
         """
         if self._database.is_sqlite:
             return newest
-        now = self._clock.monotonic()
+        now = self._clock.now()
         self._seen.append((now, newest))
         settled = 0
         while self._seen and now - self._seen[0][0] >= _COMMITTED_WITHIN:

@@ -44,9 +44,9 @@ READ = Event(
 )
 
 
-def found(text: str | bytes, name: str, **place: int) -> list[Line]:
+def found(text: str | bytes, name: str) -> list[Line]:
     file = io.BytesIO(text.encode() if isinstance(text, str) else text)
-    return list(events_in(file, name, NOON, **place))
+    return list(events_in(file, name, NOON))
 
 
 def in_table(*rows: str) -> list[Line]:
@@ -148,18 +148,6 @@ def test_a_cell_may_have_anything_in_it_that_a_table_allows() -> None:
     [line, after] = in_table(ROW.replace("acme", '"ac""me, and\nsons"'), ROW)
     assert isinstance(line.found, Event)
     assert (line.found.account_id, line.number, after.number) == ('ac"me, and\nsons', 3, 4)
-
-
-@pytest.mark.parametrize("name", ["use.csv", "use.ndjson"])
-def test_whoever_left_a_file_goes_on_behind_any_line(name: str) -> None:
-    rows = [ROW.replace(",1,", f',"{n}\n",' if n % 3 == 0 else f",{n},", 1) for n in range(20)]
-    lines = [JSON.replace('"1"', f'"{n}"') if n % 3 else "broken" for n in range(20)]
-    text = "\n".join([HEADER, *rows]) if name == "use.csv" else "\n".join(lines)
-    whole = found(text, name)
-    assert len(whole) == 20
-    for n, line in enumerate(whole):
-        assert found(text, name, number=line.number, position=line.position) == whole[n + 1 :]
-    assert whole[-1].position == len(text.encode())
 
 
 class Endless(io.RawIOBase):

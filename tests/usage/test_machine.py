@@ -14,7 +14,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multiple, rule, run_state_machine_as_test
 
 from bot.accounts import store as accounts
 from bot.accounts.model import Account, Plan, Workspace
@@ -28,7 +28,11 @@ from ..genstudio import PROVIDER, Program, errors, use
 from ..stage import Stage
 
 PERIODS = 3  # of ten days each; prices hold for one of them
+PLACES = [(model, period) for model in "mn" for period in range(PERIODS)]  # of a price
+
 counts = st.integers(0, 10**6)
+places = st.sampled_from(PLACES)
+things = st.tuples(st.sampled_from("ab"), places, st.integers(0, 9), st.tuples(*[counts] * 4))  # that happen
 figures = st.tuples(*[st.integers(0, 10**11)] * 2, *[st.none() | st.integers(0, 10**11)] * 2)
 
 
@@ -79,14 +83,29 @@ def usage_machine(stage: Stage, genstudio: Program, run: Any, worlds: Any) -> ty
     class Usage(RuleBasedStateMachine):
         uses: Bundle[Use] = Bundle("uses")
 
-        @initialize(markup=st.integers(0, 20_000))
-        def begin(self, markup: int) -> None:
+        @initialize(
+            target=uses,
+            markup=st.integers(0, 20_000),
+            priced=st.lists(figures, min_size=len(PLACES), max_size=len(PLACES)),
+            late=st.sets(places, max_size=3),
+            first=st.lists(things, min_size=3, max_size=6),
+        )
+        def begin(
+            self,
+            markup: int,
+            priced: Sequence[Sequence[int | None]],
+            late: set[tuple[str, int]],
+            first: Sequence[tuple[str, tuple[str, int], int, Sequence[int]]],
+        ) -> Any:
             self.world = next(worlds)
             self.ids = itertools.count()
             self.sent: dict[str, Use] = {}
             self.prices: dict[tuple[str, int], Sequence[int | None]] = {}
+            self.coming = dict(zip(PLACES, priced, strict=True))
             self.markups = {f"{self.world}-a": markup, f"{self.world}-b": 0}
             run(self._found(markup))
+            self.write(*(place for place in PLACES if place not in late))
+            return multiple(*(self.happen(each) for each in first))
 
         async def _found(self, markup: int) -> None:
             for account_id in self.markups:
@@ -95,10 +114,14 @@ def usage_machine(stage: Stage, genstudio: Program, run: Any, worlds: Any) -> ty
                 await stage.bot.database.write(partial(accounts.add, account=account, at=stage.world.clock.now()))
             await stage.markup(f"account:{self.world}-a", markup, since=since)
 
-        @rule(target=uses, account=st.sampled_from("ab"), model=st.sampled_from("mn"),
-              day=st.integers(0, 10 * PERIODS - 1), tokens=st.tuples(*[counts] * 4))  # fmt: skip
-        def happen(self, account: str, model: str, day: int, tokens: Sequence[int]) -> Use:
-            return Use(str(next(self.ids)), f"{self.world}-{account}", f"{self.world}-{model}", day, *tokens)
+        @rule(target=uses, thing=things)
+        def something_happens(self, thing: tuple[str, tuple[str, int], int, Sequence[int]]) -> Use:
+            return self.happen(thing)
+
+        def happen(self, thing: tuple[str, tuple[str, int], int, Sequence[int]]) -> Use:
+            account, (model, period), day, tokens = thing
+            names = f"{self.world}-{account}", f"{self.world}-{model}"
+            return Use(str(next(self.ids)), *names, 10 * period + day, *tokens)
 
         @rule(requests=st.lists(st.lists(uses, min_size=1, max_size=5), min_size=1, max_size=4), manner=st.booleans())
         def deliver(self, requests: list[list[Use]], manner: bool) -> None:
@@ -123,16 +146,21 @@ def usage_machine(stage: Stage, genstudio: Program, run: Any, worlds: Any) -> ty
             answer = run(genstudio.send(*(self.told(each, True) for each in others), wrong))
             assert (answer.status_code, errors(answer)[0][0]) == (400, len(others))
 
-        @rule(model=st.sampled_from("mn"), period=st.integers(0, PERIODS - 1), price=figures)
-        def price_arrives(self, model: str, period: int, price: Sequence[int | None]) -> None:
-            if (f"{self.world}-{model}", period) in self.prices:
-                return
-            self.prices[f"{self.world}-{model}", period] = price
-            read, output, cached, written = price
-            start, end = (since + timedelta(days=10 * n) for n in (period, period + 1))
-            known = Price(0, PROVIDER, f"{self.world}-{model}", read or 0, output or 0, start, cached, written, end)
-            run(stage.bot.database.write(partial(prices.add, price=known, at=since)))
-            stage.bot.clockwork.nudge_all()
+        @rule(place=places)
+        def price_arrives(self, place: tuple[str, int]) -> None:
+            if place in self.coming:
+                self.write(place)
+                stage.bot.clockwork.nudge_all()
+
+        def write(self, *arrived: tuple[str, int]) -> None:
+            """Prices, each for the days of its period."""
+            rows = []
+            for place in arrived:
+                (model, period), (read, output, cached, written) = place, self.coming[place]
+                start, end = (since + timedelta(days=10 * n) for n in (period, period + 1))
+                rows.append(Price(0, PROVIDER, f"{self.world}-{model}", read, output, start, cached, written, end))
+                self.prices[f"{self.world}-{model}", period] = self.coming.pop(place)
+            run(stage.bot.database.write(partial(prices.add_all, wanted=rows, at=since)))
 
         def told(self, used: Use, manner: bool) -> dict[str, Any]:
             return used.told(includes_cached=manner, source=f"source {self.world}", since=since)
