@@ -11,9 +11,12 @@ from typing import Self
 
 from prometheus_client import CollectorRegistry, Gauge
 from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.types import ASGIApp
 
 from bot.accounts.directory import SlackDirectory
+from bot.alerts.listeners import Listeners as AlertListeners
+from bot.alerts.service import Alerts
 from bot.clock import Clock, SystemClock
 from bot.clockwork import Clockwork, Crew
 from bot.db.engine import Database
@@ -24,6 +27,7 @@ from bot.errors import Outage
 from bot.home.listeners import Listeners as HomeListeners
 from bot.ids import NewId, new_id
 from bot.ledger.service import Audit, Prover
+from bot.money import Credits
 from bot.outbox.service import Outbox
 from bot.payments.gateway import Hint
 from bot.payments.on_demand import ClosableGateway, GatewayOnDemand
@@ -64,6 +68,8 @@ _PROVE_EVERY = 300.0
 _PROVE_ALL_EVERY = timedelta(days=1)  # in between, what is new and every balance
 _COMMITTED_WITHIN = timedelta(minutes=2)  # no transaction takes so long
 _ROLL_UP_EVERY = 20.0
+_WARN_EVERY = 2.0  # what was found in the debit is told within ten seconds
+_CHECK_WARNINGS_EVERY = 3600.0
 _LOOK_FOR_USAGE_EVERY = 5.0  # what was parked is booked within seconds of the price or the credit it waits for
 _SLACK = "https://app.slack.com/client"
 
@@ -126,6 +132,16 @@ class Bot:
         self._api = Api(
             Gate(self.database, clock), self.meter, Holds(self.database, clock, rater, self.meter, new_id), clock
         )
+        self.alerts = Alerts(
+            database=self.database,
+            clock=clock,
+            new_id=new_id,
+            history=usage_store.spend_by_hour,
+            last_purchase=_last_purchase,
+        )
+        self.clockwork.every(_WARN_EVERY, "warnings", self.alerts.work)
+        self.clockwork.every(_WARN_EVERY, "routes of warnings", self.alerts.look_after_routes)
+        self.clockwork.every(_CHECK_WARNINGS_EVERY, "all warnings", self.alerts.check_all)
         self.app = bolt.build(token=token, api_url=settings.slack_api_url)
         self._listen()
         self._socket: SocketMode | None = None
@@ -196,6 +212,7 @@ class Bot:
         support = self.settings.support_email
         BuyListeners(self.purchases, boundary, self.texts_of, support).register(self.app)
         HomeListeners(self.database, self.purchases, boundary, self.texts_of, support).register(self.app)
+        AlertListeners(self.alerts, boundary, self.texts_of).register(self.app)
         bolt.acknowledge_the_rest(self.app)
 
     def _routes(self, signing_secrets: Sequence[str]) -> ASGIApp:
@@ -318,6 +335,11 @@ def _gateway(settings: Settings, api_key: str) -> GatewayOnDemand:
         )
 
     return GatewayOnDemand(load)
+
+
+async def _last_purchase(tx: AsyncConnection, account_id: str) -> Credits | None:
+    bought = await purchases_store.last_bought(tx, account_id)
+    return None if bought is None else Credits.bought_for(bought)
 
 
 def _secret(secret: SecretStr | None, name: str) -> str:

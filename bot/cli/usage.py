@@ -1,6 +1,7 @@
 """``credits-bot usage``: what was used, from files."""
 
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -62,7 +63,7 @@ async def usage_import(file: Path, as_json: bool) -> None:
 
 async def _import(file: Path, meter: Meter, tally: _Tally, *, bar: bool) -> None:
     with file.open("rb") as content:
-        size = file.stat().st_size
+        size = os.fstat(content.fileno()).st_size
         with click.progressbar(length=size, label=file.name, file=sys.stderr, hidden=not bar) as progress:
             for lines in _some(events_in(content, file.name, SystemClock().now())):
                 await _book(lines, meter, tally)

@@ -75,6 +75,13 @@ async def newest(tx: AsyncConnection, limit: int) -> Sequence[Purchase]:
     return [_purchase(row) for row in await tx.execute(select(purchases).order_by(purchases.c.id.desc()).limit(limit))]
 
 
+async def last_bought(tx: AsyncConnection, account_id: str) -> Usd | None:
+    """The amount of the account's latest purchase that was credited."""
+    query = select(purchases.c.cents).where(purchases.c.account_id == account_id, purchases.c.status == Status.SETTLED)
+    cents = (await tx.execute(query.order_by(purchases.c.created_at.desc()).limit(1))).scalar()
+    return None if cents is None else Usd(cents)
+
+
 async def of_status(tx: AsyncConnection, statuses: Collection[Status]) -> Sequence[Purchase]:
     rows = await tx.execute(select(purchases).where(purchases.c.status.in_(statuses)).order_by(purchases.c.created_at))
     return [_purchase(row) for row in rows]

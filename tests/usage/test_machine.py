@@ -30,10 +30,11 @@ from ..stage import Stage
 PERIODS = 3  # of ten days each; prices hold for one of them
 PLACES = [(model, period) for model in "mn" for period in range(PERIODS)]  # of a price
 
-counts = st.integers(0, 10**6)
+counts = st.sampled_from([1_000, 1, 77_777, 0]) | st.integers(0, 10**6)
 places = st.sampled_from(PLACES)
 things = st.tuples(st.sampled_from("ab"), places, st.integers(0, 9), st.tuples(*[counts] * 4))  # that happen
-figures = st.tuples(*[st.integers(0, 10**11)] * 2, *[st.none() | st.integers(0, 10**11)] * 2)
+figure = st.integers(0, 10**11)
+figures = st.tuples(figure, figure, *[st.sampled_from([10**9, 123_456_789, 3, 10**11, 0, None])] * 2)
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def usage_machine(stage: Stage, genstudio: Program, run: Any, worlds: Any) -> ty
         ) -> Any:
             self.world = next(worlds)
             self.ids = itertools.count()
+            self.happened: list[Use] = []
             self.sent: dict[str, Use] = {}
             self.prices: dict[tuple[str, int], Sequence[int | None]] = {}
             self.coming = dict(zip(PLACES, priced, strict=True))
@@ -121,7 +123,8 @@ def usage_machine(stage: Stage, genstudio: Program, run: Any, worlds: Any) -> ty
         def happen(self, thing: tuple[str, tuple[str, int], int, Sequence[int]]) -> Use:
             account, (model, period), day, tokens = thing
             names = f"{self.world}-{account}", f"{self.world}-{model}"
-            return Use(str(next(self.ids)), *names, 10 * period + day, *tokens)
+            self.happened.append(Use(str(next(self.ids)), *names, 10 * period + day, *tokens))
+            return self.happened[-1]
 
         @rule(requests=st.lists(st.lists(uses, min_size=1, max_size=5), min_size=1, max_size=4), manner=st.booleans())
         def deliver(self, requests: list[list[Use]], manner: bool) -> None:
@@ -191,6 +194,10 @@ def usage_machine(stage: Stage, genstudio: Program, run: Any, worlds: Any) -> ty
             return True
 
         def teardown(self) -> None:
+            """Whatever has not come yet comes now, among repeats of what has: each world ends with all its events."""
+            self.deliver([self.happened[::-1]], manner=True)
+            self.write(*self.coming)
+            stage.bot.clockwork.nudge_all()
             for account_id in self.markups:
                 run(stage.until(partial(self._as_expected, account_id)))
             assert run(verify(stage.bot.database)).problems == []

@@ -1,0 +1,1 @@
+"""Warnings before the credits of an account run out."""

@@ -1,0 +1,133 @@
+"""Alerts in the database. The caller owns the transaction."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.accounts.tables import accounts
+from bot.alerts.model import Episode
+from bot.alerts.rules import DEFAULTS, Level, Rules
+from bot.alerts.tables import dead_places, episodes, looks, settings
+from bot.ledger.tables import balances
+
+
+@dataclass(frozen=True, slots=True)
+class SetUp:
+    """When and where an account is warned. Nobody set up what is by default."""
+
+    rules: Rules = DEFAULTS
+    channels: Sequence[str] = ()
+    set_by: str | None = None
+
+
+async def set_up_of(tx: AsyncConnection, account_id: str) -> SetUp:
+    row = (await tx.execute(select(settings).where(settings.c.account_id == account_id))).one_or_none()
+    return SetUp(Rules.of_json(row.rules), row.channels, row.set_by) if row else SetUp()
+
+
+async def set_up(tx: AsyncConnection, account_id: str, wanted: SetUp, at: datetime) -> None:
+    """Replace what was set up. Places that were dead get another chance, and the account is looked at now."""
+    values = {
+        "rules": wanted.rules.as_json(),
+        "channels": list(wanted.channels),
+        "set_by": wanted.set_by,
+        "set_at": at,
+    }
+    await tx.execute(
+        _insert(tx, settings)
+        .values(account_id=account_id, **values)
+        .on_conflict_do_update(index_elements=["account_id"], set_=values)
+    )
+    await tx.execute(delete(dead_places).where(dead_places.c.account_id == account_id))
+    await look_again(tx, account_id, at)
+
+
+# ── episodes ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def open_episodes(tx: AsyncConnection, account_id: str) -> Sequence[Episode]:
+    query = select(episodes).where(episodes.c.account_id == account_id, episodes.c.closed_at.is_(None))
+    return [_episode(row) for row in await tx.execute(query.order_by(episodes.c.id))]
+
+
+async def episode(tx: AsyncConnection, episode_id: str) -> tuple[str, Episode] | None:
+    """The account that it is about, and the episode."""
+    row = (await tx.execute(select(episodes).where(episodes.c.id == episode_id))).one_or_none()
+    return (row.account_id, _episode(row)) if row else None
+
+
+async def keep(tx: AsyncConnection, account_id: str, changed: Iterable[Episode]) -> None:
+    """Store episodes as they now are."""
+    for each in changed:
+        values = asdict(each)
+        await tx.execute(
+            _insert(tx, episodes)
+            .values(account_id=account_id, **values)
+            .on_conflict_do_update(index_elements=["id"], set_=values)
+        )
+
+
+def _episode(row: Any) -> Episode:
+    values = row._asdict()
+    del values["account_id"]
+    under = values.pop("under")
+    return Episode(**values | {"level": Level(row.level), "under": under and Level(under)})
+
+
+# ── when to look ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def due(tx: AsyncConnection, now: datetime, limit: int) -> Sequence[str]:
+    """Accounts whose time has come, the longest due first."""
+    query = select(looks.c.account_id).where(looks.c.due_at <= now).order_by(looks.c.due_at).limit(limit)
+    return (await tx.execute(query)).scalars().all()
+
+
+async def never_looked_at(tx: AsyncConnection, limit: int) -> Sequence[str]:
+    """Accounts that nobody has looked at since they were added."""
+    query = (
+        select(accounts.c.id)
+        .outerjoin(looks, looks.c.account_id == accounts.c.id)
+        .where(looks.c.account_id.is_(None))
+        .limit(limit)
+    )
+    return (await tx.execute(query)).scalars().all()
+
+
+async def out_of_bounds(tx: AsyncConnection, limit: int) -> Sequence[str]:
+    """Accounts whose balance has left its bounds: looked at by now, if nothing was missed."""
+    left = (balances.c.nano <= balances.c.low) | (balances.c.nano >= balances.c.high)
+    return (await tx.execute(select(balances.c.account_id).where(left).limit(limit))).scalars().all()
+
+
+async def look_again(tx: AsyncConnection, account_id: str, due_at: datetime | None) -> None:
+    """Look at the account then; or, without a time, when its balance leaves its bounds."""
+    await tx.execute(
+        _insert(tx, looks)
+        .values(account_id=account_id, due_at=due_at)
+        .on_conflict_do_update(index_elements=["account_id"], set_={"due_at": due_at})
+    )
+
+
+# ── places ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def dead(tx: AsyncConnection, account_id: str) -> dict[str, str]:
+    """Where messages do not arrive any more, and why."""
+    query = select(dead_places).where(dead_places.c.account_id == account_id)
+    return {row.place: row.error for row in await tx.execute(query)}
+
+
+async def give_up(tx: AsyncConnection, account_id: str, place: str, error: str, at: datetime) -> bool:
+    """Do not use the place any more. False when that is known."""
+    new = _insert(tx, dead_places).values(account_id=account_id, place=place, error=error, since=at)
+    return (await tx.execute(new.on_conflict_do_nothing().returning(dead_places.c.place))).scalar() is not None
+
+
+def _insert(tx: AsyncConnection, table: Any) -> Any:
+    return postgresql.insert(table) if tx.dialect.name == "postgresql" else sqlite.insert(table)

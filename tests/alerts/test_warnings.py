@@ -1,0 +1,138 @@
+"""Warnings through the front door: use comes in over HTTP, warnings appear in Slack, people press their buttons."""
+
+from typing import Any
+
+import pytest
+
+from bot.sandbox.slack import Message
+from bot.sandbox.world import MEMBER, OWNER
+from bot.slack import names
+
+from ..conftest import OpenStage
+from ..genstudio import Program, use
+from ..stage import Stage
+
+
+class Account:
+    """The account of the stage with $25, of which a program spends."""
+
+    def __init__(self, stage: Stage, program: Program) -> None:
+        self.stage = stage
+        self._program = program
+        self._uses = 0
+
+    @classmethod
+    async def open(cls, stage: Stage) -> "Account":
+        await stage.price()
+        account = cls(stage, await stage.program())
+        await stage.bought("25")
+        return account
+
+    async def spend(self, credits: int) -> None:
+        events = [use(f"use-{self._uses + n}") for n in range(credits)]
+        self._uses += credits
+        assert (await self._program.send(*events)).status_code == 204
+
+    def warnings(self, place: str | None = None) -> list[Message]:
+        """The messages about credits that run out, oldest first."""
+        messages = self.stage.slack.messages(place or self.stage.home)
+        return [each for each in messages if each.by_bot and each.metadata and _key(each).startswith("alert:")]
+
+    async def warned(self, *words: str, place: str | None = None) -> Message:
+        """The newest warning, once it says this."""
+
+        def found() -> Message | None:
+            newest = self.warnings(place)[-1:]
+            return newest[0] if newest and all(word in newest[0].text for word in words) else None
+
+        message: Message = await self.stage.until(found)
+        return message
+
+
+def _key(message: Message) -> str:
+    payload: dict[str, Any] = message.metadata["event_payload"] if message.metadata else {}
+    return str(payload["key"])
+
+
+def actions(message: Message) -> set[str]:
+    return {each["action_id"] for block in message.blocks for each in block.get("elements", ()) if "action_id" in each}
+
+
+@pytest.fixture
+async def account(open_stage: OpenStage) -> Account:
+    return await Account.open(await open_stage())
+
+
+async def test_a_crossing_is_warned_of_once_and_recovers_once(account: Account) -> None:
+    stage = account.stage
+    await account.spend(14)
+    await account.spend(1)
+    message = await account.warned("almost out of credits", "10.00")
+    assert names.OPEN_BUY_FORM in actions(message)
+
+    await account.spend(3)
+    await stage.wind(3600)
+    assert (await account.warned("7.00")).ts == message.ts
+
+    await stage.bought("50")
+    await stage.wind(120)
+    await stage.wind(120)
+    assert (await account.warned("enough credits again", "57.00")).ts == message.ts
+    assert len(account.warnings()) == 1
+    await stage.check()
+
+
+async def test_whoever_acknowledges_is_named_and_nobody_is_reminded(account: Account) -> None:
+    stage = account.stage
+    await account.spend(16)
+    message = await account.warned("almost out of credits")
+    await stage.wind(hours=4, minutes=1)
+    assert (await account.warned("Reminder")).ts != message.ts
+
+    await stage.slack.press(MEMBER, message, names.ACKNOWLEDGE_ALERT)
+    await stage.until(lambda: f"<@{MEMBER}>" in account.warnings()[0].text)
+    assert names.ACKNOWLEDGE_ALERT not in actions(account.warnings()[0])
+    for _ in range(6):
+        await stage.wind(hours=4)
+    assert len(account.warnings()) == 2
+
+
+async def test_an_empty_account_is_told_so_beside_the_warning_before(account: Account) -> None:
+    await account.spend(16)
+    await account.warned("almost out of credits")
+    await account.spend(10)
+    await account.warned("is out of credits", "-1.00")
+    assert len(account.warnings()) == 2
+
+
+async def test_where_the_channel_is_gone_the_owners_hear_it_and_why(account: Account) -> None:
+    stage = account.stage
+    stage.slack.channel_named("ai-credits").archived = True
+    await account.spend(16)
+    await account.warned("almost out of credits", place=stage.slack.dm(OWNER))
+    assert any("archived" in each.text for each in stage.slack.messages(stage.slack.dm(OWNER)))
+
+
+async def test_whoever_asks_why_is_told_the_rule_and_who_made_it(account: Account) -> None:
+    await account.spend(16)
+    message = await account.warned("almost out of credits")
+    await account.stage.slack.press(MEMBER, message, names.WHY_ALERT)
+    assert "10.00" in await account.stage.whisper(MEMBER)
+
+
+async def test_a_kill_between_the_debit_and_the_warning_loses_no_warning(account: Account) -> None:
+    await account.spend(16)
+    await account.stage.restart()
+    await account.warned("almost out of credits")
+    assert len(account.warnings()) == 1
+
+
+async def test_two_bots_on_one_database_warn_once(account: Account) -> None:
+    if account.stage.bot.database.is_sqlite:
+        pytest.skip("a second bot is refused on SQLite")
+    async with account.stage.second_bot():
+        await account.spend(16)
+        await account.warned("almost out of credits")
+        await account.spend(10)
+        await account.warned("is out of credits")
+        assert len(account.warnings()) == 2
