@@ -19,7 +19,6 @@ from bot.alerts.rules import Trigger
 from bot.clock import Clock
 from bot.db import versions
 from bot.db.engine import Database, must
-from bot.faultpoint import faultpoint
 from bot.ids import NewId
 from bot.ledger import store as ledger
 from bot.money import Credits
@@ -105,14 +104,12 @@ class Alerts:
         standing = await store.open_episodes(tx, account_id)
         outcome = model.look(rules, facts, places, standing, self._new_id)
         await store.keep(tx, account_id, outcome.episodes)
-        faultpoint("A1")
         outlook = views.Outlook(account.name, balance, facts.run_out, now, rules.zone)
         await _say(tx, account, outlook, outcome.effects)
         left = _as_left(standing, outcome.episodes)
         bounds = model.bounds(rules, facts, places, left)
         await ledger.watch(tx, account_id, bounds.low, bounds.high)
         await store.look_again(tx, account_id, model.next_due(rules, facts, places, left))
-        faultpoint("A2")
 
     # ── what people press ─────────────────────────────────────────────────────────────────────────────────────────
 

@@ -242,6 +242,18 @@ def test_quiet_hours_hold_back_low_and_let_critical_through() -> None:
     assert account.wait(4 * HOUR) == ["remind critical #money"]
 
 
+def test_nobody_is_reminded_of_what_is_just_recovering() -> None:
+    account = Account()
+    account.has(5)
+    account.wait(4 * HOUR - MINUTE / 2)
+    account.has(50)
+    assert account.wait(MINUTE / 2) == []
+    assert account.due == MINUTE / 2
+    account.has(5)
+    assert account.look() == []
+    assert account.said[-1] == "remind critical #money"
+
+
 def test_a_lesser_level_does_not_remind_at_the_moment_a_worse_one_recovers() -> None:
     account = Account()
     account.has(5)

@@ -106,6 +106,7 @@ async def test_an_empty_account_is_told_so_beside_the_warning_before(account: Ac
 
 async def test_where_the_channel_is_gone_the_owners_hear_it_and_why(account: Account) -> None:
     stage = account.stage
+    await stage.calm()  # the purchase has told the channel all it will
     stage.slack.channel_named("ai-credits").archived = True
     await account.spend(16)
     await account.warned("almost out of credits", place=stage.slack.dm(OWNER))

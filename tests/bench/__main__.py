@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.bench import acknowledging, endurance, forecasting, metering, settling, starting
+from tests.bench import acknowledging, crossing, endurance, forecasting, metering, settling, starting
 from tests.bench.figures import Measured
 
 Measure = Callable[[Path, str], Measured]
@@ -16,6 +16,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "settling": settling.measure,
     "starting": starting.measure,
     "metering": metering.measure,
+    "crossing": crossing.measure,
     "forecasting": forecasting.measure,
 }
 LONG: dict[str, Measure] = {"memory": endurance.memory, "growth": endurance.growth}

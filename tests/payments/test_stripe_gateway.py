@@ -1,5 +1,6 @@
 """The Stripe gateway through the real SDK, over loopback, to the sandbox's Stripe and all its faults."""
 
+import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -785,6 +786,7 @@ BODY = b'{"object": "event"}'
         sign(BODY.decode(), SECRET, int(time.time()) - 301),
         sign(BODY.decode(), SECRET, int(time.time()) + 400),
     ],
+    ids=itertools.count(),  # names with the time in them would differ from process to process
 )
 def test_a_signature_that_is_wrong_in_any_way_is_foreign(offline: StripeGateway, signature: str) -> None:
     with pytest.raises(ForeignHint):
