@@ -33,6 +33,10 @@ class Worker:
         """There may be something to do."""
         self._nudged.set()
 
+    async def alarm(self) -> None:
+        """As ``nudge``. APScheduler runs what is no coroutine in a thread, where an event must not be set."""
+        self.nudge()
+
     async def run(self) -> None:
         while True:
             self._nudged.clear()
@@ -121,7 +125,7 @@ class Clockwork:
         """Do ``work`` every so many seconds, and whenever the returned worker is nudged."""
         worker = Worker(name, work)
         self._workers.append(worker)
-        self._scheduler.add_job(worker.nudge, "interval", seconds=seconds, id=name)
+        self._scheduler.add_job(worker.alarm, "interval", seconds=seconds, id=name)
         return worker
 
     def nudge_all(self) -> None:
@@ -136,6 +140,8 @@ class Clockwork:
     async def stop(self) -> None:
         """Cancel the rounds. Whatever they were at is in the database and goes on after the next start."""
         if self._scheduler.running:
+            self._scheduler.pause()
+            await asyncio.sleep(0)  # alarms that just went off end: cut short, they would be logged as failures
             self._scheduler.shutdown(wait=False)
         await _cancel(self._tasks)
 
