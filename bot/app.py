@@ -15,7 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.types import ASGIApp
 
 from bot.accounts.directory import SlackDirectory
+from bot.alerts.listeners import WORDS as ALERT_WORDS
 from bot.alerts.listeners import Listeners as AlertListeners
+from bot.alerts.reports import Reports
 from bot.alerts.service import Alerts
 from bot.clock import Clock, SystemClock
 from bot.clockwork import Clockwork, Crew
@@ -70,6 +72,8 @@ _COMMITTED_WITHIN = timedelta(minutes=2)  # no transaction takes so long
 _ROLL_UP_EVERY = 20.0
 _WARN_EVERY = 2.0  # what was found in the debit is told within ten seconds
 _CHECK_WARNINGS_EVERY = 3600.0
+_SEND_DIGESTS_EVERY = 60.0
+_LOOK_FOR_SPIKES_EVERY = 3600.0
 _LOOK_FOR_USAGE_EVERY = 5.0  # what was parked is booked within seconds of the price or the credit it waits for
 _SLACK = "https://app.slack.com/client"
 
@@ -138,10 +142,19 @@ class Bot:
             new_id=new_id,
             history=usage_store.spend_by_hour,
             last_purchase=_last_purchase,
+            who_is=self.purchases.person,
         )
         self.clockwork.every(_WARN_EVERY, "warnings", self.alerts.work)
         self.clockwork.every(_WARN_EVERY, "routes of warnings", self.alerts.look_after_routes)
         self.clockwork.every(_CHECK_WARNINGS_EVERY, "all warnings", self.alerts.check_all)
+        reports = Reports(
+            database=self.database,
+            clock=clock,
+            history=usage_store.spend_by_hour,
+            spend=usage_store.spend_by_day_and_model,
+        )
+        self.clockwork.every(_SEND_DIGESTS_EVERY, "digests", reports.send_digests)
+        self.clockwork.every(_LOOK_FOR_SPIKES_EVERY, "spikes", reports.look_for_spikes)
         self.app = bolt.build(token=token, api_url=settings.slack_api_url)
         self._listen()
         self._socket: SocketMode | None = None
@@ -210,9 +223,11 @@ class Bot:
     def _listen(self) -> None:
         boundary = Boundary(self.texts_of, self._crew, self.settings.support_email)
         support = self.settings.support_email
-        BuyListeners(self.purchases, boundary, self.texts_of, support).register(self.app)
+        alerts = AlertListeners(self.alerts, boundary, self.texts_of)
+        words = dict.fromkeys(ALERT_WORDS, alerts.open_form)
+        BuyListeners(self.purchases, boundary, self.texts_of, support, words).register(self.app)
         HomeListeners(self.database, self.purchases, boundary, self.texts_of, support).register(self.app)
-        AlertListeners(self.alerts, boundary, self.texts_of).register(self.app)
+        alerts.register(self.app)
         bolt.acknowledge_the_rest(self.app)
 
     def _routes(self, signing_secrets: Sequence[str]) -> ASGIApp:

@@ -26,6 +26,7 @@ SCOPES_OF = {  # Slack's own documents say which
     "chat_postEphemeral": {"chat:write"},
     "chat_update": {"chat:write"},
     "conversations_open": {"im:write"},
+    "conversations_info": {"channels:read", "groups:read"},
     "conversations_history": {"im:history", "channels:history", "groups:history"},
     "users_info": {"users:read"},
 }

@@ -1,19 +1,29 @@
-"""What people press on a warning."""
+"""What people press on a warning, and the form in which owners set up when and where they are warned."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.kwargs_injection.async_args import AsyncArgs
+from slack_sdk.models.views import View
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.accounts.model import Workspace
 from bot.alerts.service import Alerts
-from bot.alerts.views import chosen_snooze, why
-from bot.errors import Refusal
-from bot.slack import names
-from bot.slack.boundary import Boundary
-from bot.slack.client import ask
+from bot.alerts.views import Settings, ask_shared, chosen_snooze, read_settings, settings, test_sent, why
+from bot.clockwork import at_most
+from bot.errors import Outage, Refusal
+from bot.slack import mrkdwn, names
+from bot.slack.boundary import Boundary, notice
+from bot.slack.client import SlackRefused, ask
 from bot.slack.payloads import Sender, sender
 from bot.text import Texts
+
+WORDS: Final = ("alerts", "advarsler")
+"""What is typed after the command to set up warnings."""
+
+_SAVED_WITHIN: Final = 2.2  # seconds: Slack gives a form three
 
 
 class NoWarning(Refusal):
@@ -31,9 +41,16 @@ class Listeners:
         self._texts_of = texts_of
 
     def register(self, app: AsyncApp) -> None:
-        app.action(names.ACKNOWLEDGE_ALERT)(self._boundary.later(self.acknowledge))
-        app.action(names.SNOOZE_ALERT)(self._boundary.later(self.snooze))
-        app.action(names.WHY_ALERT)(self._boundary.later(self.why))
+        boundary = self._boundary
+        app.action(names.ACKNOWLEDGE_ALERT)(boundary.later(self.acknowledge))
+        app.action(names.SNOOZE_ALERT)(boundary.later(self.snooze))
+        app.action(names.WHY_ALERT)(boundary.later(self.why))
+        app.action(names.OPEN_ALERTS_FORM)(boundary.later(self.open_form))
+        app.action(names.TEST_ALERT)(boundary.later(self.send_test))
+        app.view(names.ALERTS_FORM)(boundary.now(self.submit))
+        app.view(names.ALERTS_SHARED_FORM)(boundary.now(self.submit_shared))
+
+    # ── on a warning ──────────────────────────────────────────────────────────────────────────────────────────────
 
     async def acknowledge(self, args: AsyncArgs) -> None:
         who = sender(args.body)
@@ -63,6 +80,77 @@ class Listeners:
         channel = args.body["channel"]["id"]
         await ask(args.client.chat_postEphemeral(channel=channel, user=who.user_id, text=text, blocks=blocks))
 
+    # ── the form ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def open_form(self, args: AsyncArgs) -> None:
+        """The word after the command, or a button."""
+        who = sender(args.body)
+        account, now = await self._alerts.settings(_workspace(who), who.user_id)
+        view = settings(self._texts_of(who.user_id), account.name, now)
+        await _show(args.client.views_open(trigger_id=args.body["trigger_id"], view=view))
+
+    async def submit(self, args: AsyncArgs) -> None:
+        """Save, or say what is wrong at its field; ask first about a channel that others read too."""
+        texts, view = self._texts_of(sender(args.body).user_id), args.body["view"]
+        now = Settings.loads(view["private_metadata"])
+        read = read_settings(texts, view["state"]["values"], now.rules)
+        if isinstance(read, Settings):
+            await self._save(args, texts, read, ask_first=True)
+        else:
+            await args.ack(response_action="errors", errors=dict(read))
+
+    async def submit_shared(self, args: AsyncArgs) -> None:
+        """Yes, send it to the others too."""
+        chosen = Settings.loads(args.body["view"]["private_metadata"])
+        await self._save(args, self._texts_of(sender(args.body).user_id), chosen, ask_first=False)
+
+    async def _save(self, args: AsyncArgs, texts: Texts, chosen: Settings, *, ask_first: bool) -> None:
+        who = sender(args.body)
+
+        async def save() -> View:
+            if ask_first and (shared := await _shared(args, chosen.channels)):
+                return ask_shared(texts, shared, chosen)
+            account = await self._alerts.set_up(_workspace(who), who.user_id, chosen)
+            return notice(texts, texts("alerts.saved", account=mrkdwn.escape(account.name)))
+
+        try:
+            view = await at_most(_SAVED_WITHIN, save())
+        except (Outage, TimeoutError):
+            await args.ack(response_action="push", view=notice(texts, texts("alerts.busy")))
+        else:
+            await args.ack(response_action="update", view=view)
+
+    async def send_test(self, args: AsyncArgs) -> None:
+        """Send a test where the saved settings say, and tell where that is."""
+        who = sender(args.body)
+        texts = self._texts_of(who.user_id)
+        places = await self._alerts.send_test(_workspace(who), who.user_id, args.body["actions"][0]["action_ts"])
+        view = notice(texts, test_sent(texts, places))
+        await _show(args.client.views_push(trigger_id=args.body["trigger_id"], view=view))
+
 
 def _workspace(who: Sender) -> Workspace:
     return Workspace(who.enterprise_id, who.team_id)
+
+
+async def _shared(args: AsyncArgs, channels: Sequence[str]) -> Sequence[str]:
+    """Those of the channels that people of another company read too, as far as Slack lets us see."""
+    told = await asyncio.gather(*(_is_shared(args, channel) for channel in channels))
+    return [channel for channel, shared in zip(channels, told, strict=True) if shared]
+
+
+async def _is_shared(args: AsyncArgs, channel: str) -> bool:
+    try:
+        answer = await ask(args.client.conversations_info(channel=channel))
+    except SlackRefused:
+        return False  # the scope for it is optional, and a private channel may not be for us to see
+    return bool(answer["channel"].get("is_ext_shared"))
+
+
+async def _show(call: Awaitable[AsyncSlackResponse]) -> None:
+    """Open a form, unless this very request came before and opened it then."""
+    try:
+        await ask(call)
+    except SlackRefused as refused:
+        if refused.error != "exchanged_trigger_id":
+            raise

@@ -1,54 +1,71 @@
-"""Looks at accounts, and lets their warnings appear, change and end."""
+"""Looks at accounts, and lets their warnings appear, change and end; and what owners set up about them."""
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
-from slack_sdk.models.blocks import Block
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.accounts import store as accounts
-from bot.accounts.model import Account, Workspace
-from bot.alerts import model, store, views
+from bot.accounts.model import Account, NoAccount, Person, Standing, Workspace, who_to_ask
+from bot.alerts import model, routes, store, views
 from bot.alerts.forecast import run_out
 from bot.alerts.model import Effect, Episode, Facts, Outcome, Say, Snooze
-from bot.alerts.rules import Trigger
+from bot.alerts.rules import Trigger, is_zone
 from bot.clock import Clock
 from bot.db import versions
 from bot.db.engine import Database, must
+from bot.errors import Refusal
 from bot.ids import NewId
 from bot.ledger import store as ledger
 from bot.money import Credits
 from bot.outbox import store as outbox
-from bot.outbox.model import TOKEN_REFUSED, Channel, Message, User
+from bot.outbox.model import TOKEN_REFUSED
 from bot.outbox.store import Dead
 from bot.text import texts_for
 
 logger = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 100
-_KEY: Final = "alert:"  # how the keys of warnings begin; the episode's id follows, and of a reminder the moment
 
 History = Callable[[AsyncConnection, str], Awaitable[Mapping[datetime, Credits]]]
 """What an account spent in each hour, by the hour's beginning."""
 
 LastPurchase = Callable[[AsyncConnection, str], Awaitable[Credits | None]]
 
+WhoIs = Callable[[Workspace, str], Awaitable[Person | None]]
+"""Somebody in Slack; None where Slack does not say quickly."""
+
+
+class NotTheirs(Refusal):
+    """Only an owner sets up warnings."""
+
+    key = "refusal.not_their_alerts"
+
 
 class Alerts:
     """Everything that is decided here is decided with the account's balance held still."""
 
     def __init__(
-        self, *, database: Database, clock: Clock, new_id: NewId, history: History, last_purchase: LastPurchase
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        new_id: NewId,
+        history: History,
+        last_purchase: LastPurchase,
+        who_is: WhoIs,
     ) -> None:
         self._database = database
         self._clock = clock
         self._new_id = new_id
         self._history = history
         self._last_purchase = last_purchase
+        self._who_is = who_is
         self._newcomers_at = -1  # the version of the terms at which accounts that are new were last looked for
         self.missed = 0  # accounts that only the full check found
 
@@ -98,14 +115,13 @@ class Alerts:
             return await store.look_again(tx, account_id, None)
         set_up = await store.set_up_of(tx, account_id)
         rules = set_up.rules
-        spent = {hour: credits.nano for hour, credits in history.items()}
-        facts = Facts(balance, last_purchase, run_out(spent, balance.nano, now, rules.zone), now)
-        places = _places(account, set_up.channels, await store.dead(tx, account_id))
+        stands = outlook(account, balance, history, now, rules.zone)
+        facts = Facts(balance, last_purchase, stands.run_out, now)
+        places = await routes.places(tx, account, set_up.channels)
         standing = await store.open_episodes(tx, account_id)
         outcome = model.look(rules, facts, places, standing, self._new_id)
         await store.keep(tx, account_id, outcome.episodes)
-        outlook = views.Outlook(account.name, balance, facts.run_out, now, rules.zone)
-        await _say(tx, account, outlook, outcome.effects)
+        await _say(tx, account, stands, outcome.effects)
         left = _as_left(standing, outcome.episodes)
         bounds = model.bounds(rules, facts, places, left)
         await ledger.watch(tx, account_id, bounds.low, bounds.high)
@@ -141,9 +157,7 @@ class Alerts:
             outcome = pressed(episode, zone)
             await store.keep(tx, account.id, outcome.episodes)
             now = self._clock.now()
-            found = run_out({hour: credits.nano for hour, credits in history.items()}, balance.nano, now, zone)
-            outlook = views.Outlook(account.name, balance, found, now, zone)
-            await _say(tx, account, outlook, outcome.effects)
+            await _say(tx, account, outlook(account, balance, history, now, zone), outcome.effects)
             await store.look_again(tx, account.id, now)
 
         await self._database.write(press)
@@ -155,37 +169,114 @@ class Alerts:
             set_up = await store.set_up_of(tx, account.id)
         return account, set_up.rules.triggers.get(episode.level), set_up.set_by
 
+    # ── what owners set up ────────────────────────────────────────────────────────────────────────────────────────
+
+    async def settings(self, workspace: Workspace, user_id: str) -> tuple[Account, views.Settings]:
+        """What holds now, for its form. Raise the reason why this person may not see it.
+
+        Where nobody chose, the account's days begin when those of the person who asks do.
+        """
+        person = await self._who_is(workspace, user_id)
+        async with self._database.read() as tx:
+            account = may_set_up(await accounts.of_workspace(tx, workspace), user_id, person)
+            set_up = await store.set_up_of(tx, account.id)
+        rules, channels = set_up.rules, set_up.channels
+        if not set_up.set_by and person and person.time_zone and is_zone(person.time_zone):
+            rules = replace(rules, time_zone=person.time_zone)
+        if channels is None:
+            channels = [account.channel] if account.channel else []
+        digest = set_up.digest_at is not None
+        return account, views.Settings(tuple(channels), rules, account.language, digest)
+
+    async def set_up(self, workspace: Workspace, user_id: str, chosen: views.Settings) -> Account:
+        """Let this hold from now on; the account is due to be looked at. Raise the reason why it may not."""
+        person = await self._who_is(workspace, user_id)
+
+        async def set_up(tx: AsyncConnection) -> Account:
+            account = may_set_up(await accounts.of_workspace(tx, workspace, lock=True), user_id, person)
+            await ledger.held_still(tx, account.id)
+            now = self._clock.now()
+            before = await store.set_up_of(tx, account.id)
+            first = model.snooze_until(Snooze.MONDAY, now, chosen.rules.zone)
+            digest_at = before.digest_at or first if chosen.digest else None
+            await store.set_up(tx, account.id, store.SetUp(chosen.rules, chosen.channels, digest_at, user_id, now))
+            if account.language != chosen.language:
+                await accounts.replace(tx, replace(account, language=chosen.language))
+            return account
+
+        return await self._database.write(set_up)
+
+    async def send_test(self, workspace: Workspace, user_id: str, press: str) -> Sequence[str]:
+        """Send a test where warnings go, once for each ``press``. The places."""
+        person = await self._who_is(workspace, user_id)
+        async with self._database.read() as tx:
+            account = may_set_up(await accounts.of_workspace(tx, workspace), user_id, person)
+            history = await self._history(tx, account.id)
+
+        async def send(tx: AsyncConnection) -> Sequence[str]:
+            now = self._clock.now()
+            set_up = await store.set_up_of(tx, account.id)
+            stands = outlook(account, await ledger.balance(tx, account.id), history, now, set_up.rules.zone)
+            said = views.test(texts_for(account.language), stands, user_id)
+            places = await routes.places(tx, account, set_up.channels)
+            for place in places:
+                await routes.tell(tx, routes.key_of("test", press, place, account.id), place, said, now)
+            return places
+
+        return await self._database.write(send)
+
     # ── routes ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def look_after_routes(self) -> int:
-        """Where Slack refused a warning, use the next place, and tell the owners once."""
+        """Where Slack refused a message, use the next place, and tell the owners once."""
         async with self._database.read() as tx:
-            refused = [dead for dead in await outbox.dead(tx) if dead.key.startswith(_KEY) and dead.key.count(":") == 1]
-        for dead in refused:
-            if account_id := await self._database.write(partial(self._give_up, dead)):
+            lost = [
+                (account_id, dead)
+                for dead in await outbox.dead(tx)
+                if dead.reason not in TOKEN_REFUSED  # without a token there is no other place either
+                and (account_id := await routes.lost_by(tx, dead))
+            ]
+        for account_id, dead in lost:
+            if await self._database.write(partial(self._give_up, account_id, dead)):
                 await self.look(account_id)
         return 0
 
-    async def _give_up(self, dead: Dead, tx: AsyncConnection) -> str | None:
-        """The account that has one place less; None where that is known."""
+    async def _give_up(self, account_id: str, dead: Dead, tx: AsyncConnection) -> bool:
+        """Use the place no more. False where somebody else has given it up."""
         now = self._clock.now()
-        found = await store.episode(tx, dead.key.removeprefix(_KEY))
-        if found is None or found[1].closed_at is not None:
-            return None
-        account_id, episode = found
-        if dead.reason in TOKEN_REFUSED or not await store.give_up(tx, account_id, episode.place, dead.reason, now):
-            return None  # without a token there is no other place either
+        if not await store.give_up(tx, account_id, dead.place, dead.reason, now):
+            return False
         account = must(await accounts.of_id(tx, account_id))
         channels = (await store.set_up_of(tx, account_id)).channels
-        instead = _places(account, channels, await store.dead(tx, account_id))
-        text, blocks = views.dead_route(
-            texts_for(account.language), account.name, route=episode.place, error=dead.reason, instead=instead[0]
+        instead = await routes.places(tx, account, channels)
+        said = views.dead_route(
+            texts_for(account.language),
+            account.name,
+            route=dead.place,
+            error=dead.reason,
+            instead=next(iter(instead), None),
         )
         for owner in account.owners:
-            if owner != episode.place:
-                told = Message(f"alert-route:{account_id}:{episode.place}:{owner}", User(owner), text, _plain(blocks))
-                await outbox.owe(tx, told, now)
-        return account_id
+            if owner != dead.place:
+                await routes.tell(tx, f"alert-route:{account_id}:{dead.place}:{owner}", owner, said, now)
+        return True
+
+
+def may_set_up(account: Account | None, user_id: str, person: Person | None) -> Account:
+    """The account, when this user may set up its warnings; else raise the reason."""
+    if account is None:
+        raise NoAccount()
+    if user_id not in account.owners or (person is not None and person.standing is not Standing.MEMBER):
+        raise NotTheirs(**who_to_ask(account))
+    return account
+
+
+def outlook(
+    account: Account, balance: Credits, history: Mapping[datetime, Credits], now: datetime, zone: ZoneInfo
+) -> views.Outlook:
+    """How the account stands, and the forecast that its history allows."""
+    spent = {hour: credits.nano for hour, credits in history.items()}
+    return views.Outlook(account.name, balance, run_out(spent, balance.nano, now, zone), now, zone)
 
 
 async def _of(tx: AsyncConnection, episode_id: str, workspace: Workspace) -> tuple[Account, Episode]:
@@ -197,32 +288,21 @@ async def _of(tx: AsyncConnection, episode_id: str, workspace: Workspace) -> tup
     return account, found[1]
 
 
-async def _say(tx: AsyncConnection, account: Account, outlook: views.Outlook, effects: Iterable[Effect]) -> None:
+async def _say(tx: AsyncConnection, account: Account, stands: views.Outlook, effects: Iterable[Effect]) -> None:
     texts = texts_for(account.language)
     for say, episode in effects:
-        key = f"{_KEY}{episode.id}"
+        key = routes.key_of_warning(episode.id)
         match say:
             case Say.OPEN | Say.UPDATE:
-                text, blocks = views.warning(texts, episode, outlook)
+                said = views.warning(texts, episode, stands)
             case Say.REMIND:
-                key = f"{key}:{int(outlook.now.timestamp())}"
-                text, blocks = views.reminder(texts, outlook)
+                key = routes.key_of_warning(episode.id, stands.now)
+                said = views.reminder(texts, stands)
             case Say.RECOVER:
-                text, blocks = views.recovered(texts, outlook)
+                said = views.recovered(texts, stands)
             case Say.WITHDRAW:
-                text, blocks = views.withdrawn(texts, outlook)
-        to = User(episode.place) if episode.place[:1] in "UW" else Channel(episode.place)
-        await outbox.owe(tx, Message(key, to, text, _plain(blocks)), outlook.now)
-
-
-def _plain(blocks: Iterable[Block]) -> list[dict[str, Any]]:
-    return [block.to_dict() for block in blocks]
-
-
-def _places(account: Account, channels: Sequence[str], dead: Mapping[str, str]) -> Sequence[str]:
-    """Where to warn: the chosen channels, or the account's own, as far as they live; else its owners."""
-    wanted = channels or ([account.channel] if account.channel else [])
-    return [place for place in wanted if place not in dead] or sorted(account.owners)
+                said = views.withdrawn(texts, stands)
+        await routes.tell(tx, key, episode.place, said, stands.now)
 
 
 def _as_left(standing: Iterable[Episode], changed: Iterable[Episode]) -> Sequence[Episode]:

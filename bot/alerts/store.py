@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,7 +13,8 @@ from bot.accounts.tables import accounts
 from bot.alerts.model import Episode
 from bot.alerts.rules import DEFAULTS, Level, Rules
 from bot.alerts.tables import dead_places, episodes, looks, settings
-from bot.ledger.tables import balances
+from bot.db.engine import must
+from bot.ledger.tables import balances, entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,22 +22,30 @@ class SetUp:
     """When and where an account is warned. Nobody set up what is by default."""
 
     rules: Rules = DEFAULTS
-    channels: Sequence[str] = ()
+    channels: Sequence[str] | None = None  # None: nobody has chosen
+    digest_at: datetime | None = None  # when the next one is due; None where nobody wants them
     set_by: str | None = None
+    set_at: datetime | None = None
 
 
 async def set_up_of(tx: AsyncConnection, account_id: str) -> SetUp:
     row = (await tx.execute(select(settings).where(settings.c.account_id == account_id))).one_or_none()
-    return SetUp(Rules.of_json(row.rules), row.channels, row.set_by) if row else SetUp()
+    if row is None:
+        return SetUp()
+    return SetUp(Rules.of_json(row.rules), row.channels, row.digest_at, row.set_by, row.set_at)
 
 
-async def set_up(tx: AsyncConnection, account_id: str, wanted: SetUp, at: datetime) -> None:
-    """Replace what was set up. Places that were dead get another chance, and the account is looked at now."""
+async def set_up(tx: AsyncConnection, account_id: str, wanted: SetUp) -> None:
+    """Replace what was set up. Places that were dead get another chance, and the account is looked at now.
+
+    The account's balance is held still, or a look that goes on meanwhile would put off the next one.
+    """
     values = {
         "rules": wanted.rules.as_json(),
-        "channels": list(wanted.channels),
+        "channels": list(wanted.channels or ()),
+        "digest_at": wanted.digest_at,
         "set_by": wanted.set_by,
-        "set_at": at,
+        "set_at": wanted.set_at,
     }
     await tx.execute(
         _insert(tx, settings)
@@ -44,7 +53,7 @@ async def set_up(tx: AsyncConnection, account_id: str, wanted: SetUp, at: dateti
         .on_conflict_do_update(index_elements=["account_id"], set_=values)
     )
     await tx.execute(delete(dead_places).where(dead_places.c.account_id == account_id))
-    await look_again(tx, account_id, at)
+    await look_again(tx, account_id, must(wanted.set_at))
 
 
 # ── episodes ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -112,6 +121,26 @@ async def look_again(tx: AsyncConnection, account_id: str, due_at: datetime | No
         .values(account_id=account_id, due_at=due_at)
         .on_conflict_do_update(index_elements=["account_id"], set_={"due_at": due_at})
     )
+
+
+# ── what is told of use ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def digests_due(tx: AsyncConnection, now: datetime, limit: int) -> Sequence[str]:
+    """Accounts that are to get their weekly digest, the longest due first."""
+    query = select(settings.c.account_id).where(settings.c.digest_at <= now)
+    return (await tx.execute(query.order_by(settings.c.digest_at).limit(limit))).scalars().all()
+
+
+async def next_digest(tx: AsyncConnection, account_id: str, at: datetime) -> None:
+    await tx.execute(update(settings).where(settings.c.account_id == account_id).values(digest_at=at))
+
+
+async def moved_since(tx: AsyncConnection, since: datetime) -> Sequence[str]:
+    """Accounts whose balances have moved since. Reads every balance, and the entries from then on."""
+    before = select(entries.c.seq).where(entries.c.booked_at < since).order_by(entries.c.seq.desc()).limit(1)
+    query = select(balances.c.account_id).where(balances.c.seq > func.coalesce(before.scalar_subquery(), 0))
+    return (await tx.execute(query)).scalars().all()
 
 
 # ── places ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,9 +10,16 @@ settings = Table(
     metadata,
     Column("account_id", Text, primary_key=True),
     Column("rules", Json, nullable=False),
-    Column("channels", Json, nullable=False),  # none: the account's own, or else its owners
+    Column("channels", Json, nullable=False),  # none: its owners are told
+    Column("digest_at", Instant),  # when the next one is due; empty where nobody wants them
     Column("set_by", Text, nullable=False),  # a Slack user
     Column("set_at", Instant, nullable=False),
+    Index(
+        "ix_alert_settings_digest",
+        "digest_at",
+        sqlite_where=text("digest_at IS NOT NULL"),
+        postgresql_where=text("digest_at IS NOT NULL"),
+    ),
     sqlite_strict=True,
 )
 

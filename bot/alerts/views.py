@@ -146,6 +146,11 @@ def test(texts: Texts, outlook: Outlook, sent_by: str) -> Said:
     return _only(_stands(texts, "alert.test", outlook, who=mrkdwn.mention(sent_by)))
 
 
+def test_sent(texts: Texts, places: Sequence[str]) -> str:
+    """What whoever sent a test is told at once."""
+    return texts("alerts.test_sent", places=" ".join(map(_place, places)))
+
+
 def why(texts: Texts, account: str, trigger: Trigger, set_by: str | None) -> Said:
     """The answer to "Why do I see this?": the rule, and who made it. ``set_by`` is None where it is the default."""
     match trigger:
@@ -373,6 +378,7 @@ def settings(texts: Texts, account: str, now: Settings) -> View:
     return View(
         type="modal",
         callback_id=names.ALERTS_FORM,
+        private_metadata=now.dumps(),
         title=texts("alert.title"),
         submit=texts("alert.save"),
         close=texts("form.cancel"),

@@ -43,8 +43,9 @@ def home(
         if owner and (owed := _owed(texts, balance, parked)):
             blocks.append(SectionBlock(text=owed))
     if refusal is None:
-        button = ButtonElement(text=texts("home.buy"), action_id=names.OPEN_BUY_FORM, style="primary")
-        blocks.append(ActionsBlock(elements=[button]))
+        buy = ButtonElement(text=texts("home.buy"), action_id=names.OPEN_BUY_FORM, style="primary")
+        alerts = ButtonElement(text=texts("home.alerts"), action_id=names.OPEN_ALERTS_FORM)
+        blocks.append(ActionsBlock(elements=[buy, alerts]))
     else:
         facts = {name: mrkdwn.fact(value) for name, value in refusal.facts.items()}
         blocks.append(SectionBlock(text=texts(refusal.key, support=support, **facts)))

@@ -23,6 +23,8 @@ from bot.slack.client import SlackRefused, Untouched
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
+_CHART = "data_visualization"  # a kind of block that not every Slack takes
+
 
 class Messenger(Protocol):
     """What is asked of Slack, with the errors of ``bot.slack.client``. Each call ends within 10 seconds."""
@@ -102,14 +104,16 @@ class Sender:
             raise
 
     async def _say(self, owed: Owed, send: Callable[[str, Blocks], Awaitable[T]], deadline: float) -> T:
-        """Send text and blocks; only the text, which carries the whole fact, when Slack cannot take the blocks."""
-        self._in_time(deadline)
-        try:
-            return await send(owed.text, owed.blocks)
-        except SlackRefused as refused:
-            if remedy(refused.error) is not Remedy.PLAIN:
-                raise
-            logger.error("Slack does not take the blocks of %s, so its text goes alone: %s", owed.key, refused)  # noqa: TRY400
+        """Send text and blocks; when Slack cannot take those, without charts; at last the text, which says it all."""
+        without_charts = [block for block in owed.blocks if block.get("type") != _CHART]
+        for blocks in [owed.blocks] if without_charts == owed.blocks else [owed.blocks, without_charts]:
+            self._in_time(deadline)
+            try:
+                return await send(owed.text, blocks)
+            except SlackRefused as refused:
+                if remedy(refused.error) is not Remedy.PLAIN:
+                    raise
+                logger.error("Slack does not take the blocks of %s, so it goes with fewer: %s", owed.key, refused)  # noqa: TRY400
         self._in_time(deadline)
         return await send(owed.plain, [])
 

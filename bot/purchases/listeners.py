@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,7 +21,7 @@ from bot.purchases.model import LIVE, JustBought, PayWith, Purchase, check_amoun
 from bot.purchases.service import Purchases, Submission
 from bot.purchases.views import LONGEST_AMOUNT, QUICK, Form, again_form, buy_form, stands, wants_page
 from bot.slack import mrkdwn, names
-from bot.slack.boundary import Boundary, notice
+from bot.slack.boundary import Boundary, Listener, notice
 from bot.slack.client import SlackRefused, ask
 from bot.slack.payloads import sender
 from bot.text import Texts
@@ -40,12 +41,19 @@ class Listeners:
     """The front door of buying."""
 
     def __init__(
-        self, purchases: Purchases, boundary: Boundary, texts_of: Callable[[str], Texts], support_email: str
+        self,
+        purchases: Purchases,
+        boundary: Boundary,
+        texts_of: Callable[[str], Texts],
+        support_email: str,
+        words: Mapping[str, Listener],
     ) -> None:
+        """``words`` are what else may follow the command, and who listens to each."""
         self._purchases = purchases
         self._boundary = boundary
         self._texts_of = texts_of
         self._support = support_email
+        self._words = words
 
     def register(self, app: AsyncApp) -> None:
         boundary = self._boundary
@@ -58,13 +66,15 @@ class Listeners:
         app.view(names.BUY_AGAIN_FORM)(boundary.now(self.submit))
 
     async def command(self, args: AsyncArgs) -> None:
-        """``/buy-credits``, ``/buy-credits 250``, ``/buy-credits help``."""
+        """``/buy-credits``, ``/buy-credits 250``, ``/buy-credits help``, or a word of another feature."""
         faultpoint("K1")
         typed = " ".join((args.body.get("text") or "").split())
         if typed.lower() in _HELP:
             texts = self._texts_of(sender(args.body).user_id)
             said = texts("command.help", support=self._support, example=texts.write_amount(QUICK[-1]), **texts.limits)
             await args.respond(text=said, response_type="ephemeral")
+        elif listener := self._words.get(typed.lower()):
+            await listener(args)
         elif typed and not any(character.isdigit() for character in typed):
             raise UnknownWord(typed=typed[:50])
         else:
@@ -134,15 +144,23 @@ class Listeners:
             self._boundary.beside(partial(self._follow, texts, purchase), args)
 
     async def _follow(self, texts: Texts, purchase: Purchase, args: AsyncArgs) -> None:
-        """Keep the form telling how the purchase stands, while somebody is likely to look at it."""
+        """Keep the form telling how the purchase stands, while somebody is likely to look at it.
+
+        It is a courtesy: the living message tells it in any case, so it ends when Slack does not change the form.
+        """
+        with suppress(SlackRefused):
+            await self._follow_on(texts, purchase, args)
+
+    async def _follow_on(self, texts: Texts, purchase: Purchase, args: AsyncArgs) -> None:
         shown = purchase
         for _ in range(_LOOKS):
             await asyncio.sleep(_LOOK_EVERY)
-            now = await self._purchases.of_id(purchase.id)
-            if now.status is not shown.status and not await _update(args, args.body["view"]["id"], stands(texts, now)):
-                return
-            shown = now
-            if now.status not in LIVE:
+            with suppress(Outage):
+                now = await self._purchases.of_id(purchase.id)
+                if now.status is not shown.status:
+                    await ask(args.client.views_update(view_id=args.body["view"]["id"], view=stands(texts, now)))
+                shown = now
+            if shown.status not in LIVE:
                 return
 
     async def cancel(self, args: AsyncArgs) -> None:

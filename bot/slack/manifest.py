@@ -19,6 +19,8 @@ OPTIONAL_SCOPES: Final = {
     "chat:write.public": "posts into the account's channel without being invited",
     "channels:history": "as im:history, for an account with a public channel",
     "groups:history": "as im:history, for an account with a private channel",
+    "channels:read": "asks before warnings go to a public channel that another company reads too",
+    "groups:read": "the same for a private channel",
 }
 
 _MANIFEST: Final = """\
@@ -43,7 +45,7 @@ features:
   slash_commands:
     - command: {command}
       description: Buy AI credits for your account
-      usage_hint: "[amount] | help"
+      usage_hint: "[amount] | alerts | help"
       should_escape: false
 {command_url}\
 oauth_config:

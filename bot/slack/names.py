@@ -20,6 +20,7 @@ ACKNOWLEDGE_ALERT: Final = "acknowledge_alert"  # the values of these three name
 SNOOZE_ALERT: Final = "snooze_alert"
 WHY_ALERT: Final = "why_alert"
 
+OPEN_ALERTS_FORM: Final = "open_alerts_form"  # a button anywhere
 ALERTS_FORM: Final = "alerts_form"
 ALERTS_SHARED_FORM: Final = "alerts_shared_form"
 ALERT_CHANNELS: Final = "alert_channels"

@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Select, Table, cast, func, select, text, tuple_, type_coerce, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -32,6 +33,7 @@ _NULL: Final = r"\N"
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})  # as COPY wants them
 _HOURS: Final = "usage_hours"  # names how far the rolling up has come, among the versions
 _HOUR: Final = 3_600_000_000  # microseconds
+_DAY: Final = timedelta(days=1)
 _AT_ONCE: Final = 400  # keys in one question to SQLite, which has no arrays
 
 
@@ -347,6 +349,23 @@ async def spend_by_hour(tx: AsyncConnection, account_id: str) -> dict[datetime, 
     query = select(hours.c.hour, func.sum(hours.c.nano).label("nano")).where(hours.c.account_id == account_id)
     rows = await tx.execute(query.group_by(hours.c.hour).order_by(hours.c.hour))
     return {row.hour: Credits(int(row.nano)) for row in rows}
+
+
+async def spend_by_day_and_model(
+    tx: AsyncConnection, account_id: str, zone: ZoneInfo, first: date, last: date
+) -> dict[date, dict[str, Credits]]:
+    """What the account spent on each model, on each of these days as its zone counts them: all of them, in order."""
+    begin, end = (datetime.combine(day, time(), zone) for day in (first, last + _DAY))
+    query = (
+        select(hours.c.hour, models.c.provider, models.c.model, hours.c.nano)
+        .join(models, models.c.no == hours.c.model)
+        .where(hours.c.account_id == account_id, hours.c.hour >= begin, hours.c.hour < end, hours.c.nano > 0)
+    )
+    spent: dict[date, dict[str, Credits]] = {first + n * _DAY: {} for n in range((last - first).days + 1)}
+    for row in await tx.execute(query):
+        models_of_day, name = spent[row.hour.astimezone(zone).date()], f"{row.provider} {row.model}"
+        models_of_day[name] = Credits(models_of_day.get(name, Credits.ZERO).nano + row.nano)
+    return spent
 
 
 # ── holds ─────────────────────────────────────────────────────────────────────────────────────────────────────────

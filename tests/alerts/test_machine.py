@@ -41,6 +41,8 @@ from bot.alerts.model import (
 from bot.alerts.rules import Amount, Days, Level, Percent, Quiet, Rules
 from bot.money import NANO_PER_CENT, NANO_PER_CREDIT, Credits
 
+from ..conftest import examples
+
 START = datetime(2026, 11, 3, 12, tzinfo=UTC)
 ZONE = "Asia/Kolkata"  # its clocks are never changed, so that reading them is a check of another kind
 DAY = timedelta(days=1)
@@ -314,5 +316,5 @@ def _read(row: dict[str, Any]) -> Episode:
 
 
 def test_warnings_are_what_the_arithmetic_says() -> None:
-    rounds = settings(max_examples=150, stateful_step_count=50, deadline=None)
+    rounds = settings(max_examples=examples(50), stateful_step_count=50)
     run_state_machine_as_test(Alerts, settings=rounds)

@@ -29,6 +29,8 @@ from bot.alerts.model import (
 from bot.alerts.rules import DEFAULTS, Amount, BadRules, Days, Level, Percent, Quiet, Rules
 from bot.money import NANO_PER_CREDIT, Credits
 
+from ..conftest import examples
+
 NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)  # a Tuesday
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 NIGHT = Quiet(time(22), time(7))
@@ -115,7 +117,7 @@ class Account:
 def test_without_any_setting_up_there_are_three_levels() -> None:
     account = Account()
     assert account.look() == []
-    assert account.runs_out(7.01) == []
+    assert account.runs_out(7.01) == account.runs_out(7.01, per_day=0) == []
     assert account.runs_out(7) == ["open low #money"]
     assert account.has(10) == ["open critical #money", "update low #money"]
     assert account.has(0) == ["open empty #money", "update critical #money", "update low #money"]
@@ -236,6 +238,7 @@ def test_quiet_hours_hold_back_low_and_let_critical_through() -> None:
     account.wait(14 * HOUR)
     account.keep(snooze(account.open[0], "U1", account.facts.now + 2 * HOUR, account.facts.now))
     assert account.wait(2 * HOUR) == ["update low #money"]  # the buttons are back; the reminder waits
+    assert account.due == HOUR
     assert account.wait(8 * HOUR) == ["remind low #money"]
     account.wait(15 * HOUR)
     assert account.has(3) == ["open critical #money", "update low #money"]
@@ -252,6 +255,28 @@ def test_nobody_is_reminded_of_what_is_just_recovering() -> None:
     account.has(5)
     assert account.look() == []
     assert account.said[-1] == "remind critical #money"
+
+
+def test_the_buttons_of_a_lesser_level_are_back_when_its_snooze_ended() -> None:
+    account = Account()
+    account.has(5)
+    account.keep(snooze(account.open[0], "U1", NOON + HOUR / 2, NOON))
+    account.has(0)
+    assert account.due == HOUR / 2
+    assert account.wait(HOUR / 2) == ["update critical #money"]
+
+
+def test_a_reminder_that_is_late_waits_for_the_end_of_the_quiet() -> None:
+    account = Account(Rules({Level.LOW: Amount(credits(50))}, quiet=Quiet(time(11, 59), time(12, 30))))
+    account.wait(-HOUR / 2)
+    account.has(5)
+    account.wait(DAY + HOUR / 4)
+    assert account.said == ["open low #money", "remind low #money"]
+    account.wait(DAY - HOUR / 4)
+    account.rules = replace(account.rules, quiet=Quiet(time(11, 50), time(12)))
+    assert account.wait(HOUR / 3) == []  # at 11:50, and it was to come at 11:45
+    assert account.due == HOUR / 6
+    assert account.wait(HOUR / 6) == ["remind low #money"]
 
 
 def test_a_lesser_level_does_not_remind_at_the_moment_a_worse_one_recovers() -> None:
@@ -334,7 +359,7 @@ def test_the_ledger_watches_the_balances_at_which_something_changes() -> None:
 
 
 @given(now=moments, zone=zones, quiet=quiets)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100))
 def test_quiet_hours_are_what_the_clock_on_the_wall_says(now: datetime, zone: ZoneInfo, quiet: Quiet) -> None:
     """Except on the days on which that clock is changed."""
     end = quiet.until(now, zone)
@@ -372,7 +397,7 @@ def test_quiet_hours_begin_and_end_once_a_day_for_four_years(name: str) -> None:
 
 
 @given(now=moments, zone=zones)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100))
 def test_until_monday_is_nine_in_the_morning_there(now: datetime, zone: ZoneInfo) -> None:
     until = snooze_until(Snooze.MONDAY, now, zone).astimezone(zone)
     assert (until.weekday(), until.time()) == (0, time(9))

@@ -24,6 +24,7 @@ async def test_an_owner_sees_the_balance_and_a_button(open_stage: OpenStage) -> 
         "Credits",
         "*Acme Labs* has *0.00* credits.",
         "Buy credits",
+        "Credit warnings",
         "*Latest purchases*",
         "Nothing has been bought yet.",
         "Trouble while buying? Write to support@skydeck.ai.",

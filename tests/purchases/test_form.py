@@ -200,7 +200,7 @@ async def test_an_unknown_word_is_answered_with_what_is_known(stage: Stage) -> N
 
     assert await stage.whisper() == (
         "I do not know “lots of &lt;!channel&gt; &amp; more”. "
-        "Try `/buy-credits`, `/buy-credits 250` or `/buy-credits help`."
+        "Try `/buy-credits`, `/buy-credits 250`, `/buy-credits alerts` or `/buy-credits help`."
     )
     assert stage.slack.modal(OWNER) is None
 

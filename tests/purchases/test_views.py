@@ -349,7 +349,7 @@ def test_the_home_of_an_owner() -> None:
     assert outline(shown) == (
         "## Credits\n"
         "*Acme Labs* has *37.34* credits.\n"
-        "[Buy credits]\n"
+        "[Buy credits] [Credit warnings]\n"
         "---\n"
         "*Latest purchases*\n"
         "<!date^1793707200^{date_short_pretty} {time}|2026-11-03 12:00 UTC> · *$25.00* · <@U1> · credited"

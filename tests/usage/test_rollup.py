@@ -2,12 +2,14 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from bot.db.engine import Database
+from bot.money import Credits
 from bot.prices import store as prices
 from bot.sandbox.clock import WindableClock
 from bot.usage import store
@@ -81,3 +83,21 @@ async def test_a_parked_event_is_counted_when_it_is_booked(metered: Database) ->
     await Parking(metered, clock, Rater(metered)).work()
     await roll_up(metered, clock)
     assert await hours(metered) == {0: 2_000}
+
+
+async def test_days_are_counted_where_the_account_is_and_those_without_use_are_there(metered: Database) -> None:
+    await metered.write(partial(prices.add, price=replace(PRICE, model="new"), at=NOON))
+    async with metering(metered) as meter:
+        await meter.book([use("a1", input=1), use("a2", input=2)._replace(at=NOON - timedelta(hours=2))])
+        await meter.book([use("a3", model="new", input=3)._replace(at=NOON + timedelta(hours=11, minutes=30))])
+        await meter.book([use("b1", "other", input=9), use("a4", input=9)._replace(at=NOON - timedelta(days=2))])
+    await roll_up(metered, WindableClock())
+
+    first, zone = date(2026, 11, 2), ZoneInfo("Europe/Copenhagen")
+    async with metered.read() as tx:
+        spent = await store.spend_by_day_and_model(tx, "acme", zone, first, first + timedelta(days=2))
+    assert list(spent.items()) == [
+        (first, {}),
+        (first + timedelta(days=1), {"openai gpt": Credits(6_000)}),
+        (first + timedelta(days=2), {"openai new": Credits(6_000)}),
+    ]

@@ -19,10 +19,19 @@ def upgrade() -> None:
         sa.Column("account_id", sa.Text(), nullable=False),
         sa.Column("rules", sa.Text(), nullable=False),
         sa.Column("channels", sa.Text(), nullable=False),
+        sa.Column("digest_at", whole, nullable=True),
         sa.Column("set_by", sa.Text(), nullable=False),
         sa.Column("set_at", whole, nullable=False),
         sa.PrimaryKeyConstraint("account_id", name=op.f("pk_alert_settings")),
         sqlite_strict=True,
+    )
+    op.create_index(
+        "ix_alert_settings_digest",
+        "alert_settings",
+        ["digest_at"],
+        unique=False,
+        sqlite_where=sa.text("digest_at IS NOT NULL"),
+        postgresql_where=sa.text("digest_at IS NOT NULL"),
     )
     op.create_table(
         "alert_episodes",

@@ -1,0 +1,238 @@
+"""What is told though nothing runs out: the digest of a week, and a day that is unlike other days."""
+
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from bot.alerts.spike import Spike, spike
+from bot.money import NANO_PER_CREDIT, Credits
+from bot.sandbox.faults import Kind
+from bot.sandbox.slack import Message
+from bot.sandbox.world import ACCOUNT, OWNER
+from bot.slack import names
+from bot.usage import store as usage
+
+from ..conftest import OpenStage
+from ..genstudio import MODEL, Program, use
+from ..stage import Stage
+
+COPENHAGEN = ZoneInfo("Europe/Copenhagen")  # where the owner lives
+DAY = timedelta(days=1)
+REFUSED = {"ok": False, "error": "invalid_blocks"}
+
+
+class Account:
+    """The account of the stage, of which a program spends."""
+
+    def __init__(self, stage: Stage, program: Program) -> None:
+        self.stage = stage
+        self._program = program
+        self._uses = 0
+
+    async def spend(self, credits: int, *, ago: timedelta = timedelta(), model: str = MODEL) -> None:
+        at = self.stage.world.clock.now() - ago
+        events = [use(f"use-{self._uses + n}", at=at, model=model) for n in range(credits)]
+        self._uses += credits
+        assert (await self._program.send(*events)).status_code == 204
+
+    async def rolled_up(self) -> None:
+        """On PostgreSQL an entry has to have been there for a minute. Whoever looks at the hours does so after it."""
+        await self.stage.eventually(self._all_are, within=600, step=61)
+        await self.stage.wind(1)
+
+    async def _all_are(self) -> bool:
+        async with self.stage.bot.database.read() as tx:
+            spent = await usage.spend_by_hour(tx, ACCOUNT)
+        return sum(each.nano for each in spent.values()) == self._uses * NANO_PER_CREDIT
+
+    async def wants_digests(self) -> None:
+        stage = self.stage
+        stage.slack.views.clear(OWNER)
+        await stage.slack.command(OWNER, stage.home, "/buy-credits alerts")
+        await stage.until(lambda: (form := stage.slack.modal(OWNER)) and form.view["callback_id"] == names.ALERTS_FORM)
+        assert (await stage.slack.submit(OWNER, alert_digest=["weekly"])).ok
+
+    async def wind_to_monday(self) -> None:
+        """To just after nine o’clock on the next one."""
+        await self.stage.wind((self._monday - self.stage.world.clock.now()).total_seconds() + 1)
+
+    @property
+    def _monday(self) -> datetime:
+        now = self.stage.world.clock.now()
+        today = now.astimezone(COPENHAGEN).date()
+        return datetime.combine(today + (7 - today.weekday()) * DAY, time(9), COPENHAGEN)
+
+    async def sleep_over_monday(self) -> None:
+        """The bot is switched off then, and on the next day it is on again."""
+        await self.stage.stop()
+        wound = self._monday + DAY - self.stage.world.clock.now()
+        self.stage.world.clock.wind(wound.total_seconds())
+        await self.stage.start()
+        await self.stage.until(lambda: self.stage.slack.connected)
+
+    def told(self, kind: str) -> list[Message]:
+        mine = [each for each in self.stage.slack.messages(self.stage.home) if each.by_bot and each.metadata]
+        return [each for each in mine if each.metadata["event_payload"]["key"].startswith(f"alert-{kind}:")]
+
+    async def heard(self, kind: str, times: int = 1) -> Message:
+        await self.stage.until(lambda: len(self.told(kind)) >= times)
+        return self.told(kind)[-1]
+
+
+@pytest.fixture
+async def account(open_stage: OpenStage) -> Account:
+    stage = await open_stage()
+    await stage.price()
+    await stage.price(model="other")
+    return Account(stage, await stage.program())
+
+
+def rows(message: Message) -> list[list[str]]:
+    [table] = [each for each in message.blocks if each["type"] == "table"]
+    return [[cell["text"] for cell in row] for row in table["rows"]]
+
+
+def kinds(message: Message) -> list[Any]:
+    return [each["type"] for each in message.blocks]
+
+
+async def test_on_monday_the_week_is_told_with_a_chart_and_its_figures(account: Account) -> None:
+    await account.stage.bought("100")
+    await account.wants_digests()
+    await account.spend(4)
+    await account.spend(1, model="other")
+    await account.rolled_up()
+    assert account.told("digest") == []
+
+    await account.wind_to_monday()
+    message = await account.heard("digest")
+    assert "*Acme Labs* used *5.00* credits" in message.text
+    assert "*95.00* are left" in message.text
+    assert f"Most went to openai {MODEL}: 4.00." in message.text
+    assert kinds(message) == ["section", "data_visualization", "table"]
+    shown = rows(message)
+    assert shown[0] == ["Day", f"openai {MODEL}", "openai other", "Total"]
+    assert shown[-1] == ["Total", "4.00", "1.00", "5.00"]
+    assert len(shown) == 9
+
+    await account.wind_to_monday()
+    await account.stage.wind(3600)
+    assert len(account.told("digest")) == 1, "a week without use stays silent"
+
+    await account.spend(2)
+    await account.rolled_up()
+    await account.wind_to_monday()
+    assert "used *2.00* credits" in (await account.heard("digest", 2)).text
+
+
+async def test_nobody_gets_a_digest_who_did_not_choose_it(account: Account) -> None:
+    await account.stage.bought("100")
+    await account.spend(5)
+    await account.rolled_up()
+    await account.wind_to_monday()
+    await account.stage.wind(3600)
+    assert account.told("digest") == []
+
+
+async def test_a_bot_that_slept_on_monday_tells_of_the_week_afterwards(account: Account) -> None:
+    await account.stage.bought("100")
+    await account.wants_digests()
+    await account.spend(3)
+    await account.rolled_up()
+    await account.sleep_over_monday()
+    assert "used *3.00* credits" in (await account.heard("digest")).text
+
+    await account.wind_to_monday()
+    await account.stage.wind(3600)
+    assert len(account.told("digest")) == 1
+
+
+async def test_where_slack_takes_no_chart_the_table_goes_without(account: Account) -> None:
+    stage = account.stage
+    await stage.bought("100")
+    await account.wants_digests()
+    await account.spend(5)
+    await account.rolled_up()
+    stage.faults.arm("chat.postMessage", Kind.STATUS, code=200, body=REFUSED)
+    await account.wind_to_monday()
+    message = await account.heard("digest")
+    assert kinds(message) == ["section", "table"]
+    assert rows(message)[-1][-1] == "5.00"
+
+
+async def test_two_bots_on_one_database_send_one_digest(account: Account) -> None:
+    if account.stage.bot.database.is_sqlite:
+        pytest.skip("a second bot is refused on SQLite")
+    await account.stage.bought("100")
+    await account.wants_digests()
+    await account.spend(5)
+    await account.rolled_up()
+    async with account.stage.second_bot() as other:
+        await account.wind_to_monday()
+        other.clockwork.nudge_all()
+        await account.heard("digest")
+        await account.stage.wind(60)
+    assert len(account.told("digest")) == 1
+
+
+async def test_a_day_unlike_other_days_is_told_once(account: Account) -> None:
+    stage = account.stage
+    if (stage.world.clock.now() + timedelta(minutes=30)).date() != stage.world.clock.now().date():
+        await stage.wind(hours=1)  # not over midnight
+    await stage.bought("100")
+    for days in range(1, 23):
+        await account.spend(1, ago=days * DAY)
+    await account.spend(2)
+    await account.rolled_up()
+    assert account.told("spike") == []
+
+    await account.spend(10)
+    await account.rolled_up()
+    message = await account.heard("spike")
+    assert "*12.00* credits today, far more than the usual 1.00 by this hour" in message.text
+
+    await account.spend(1)
+    await account.rolled_up()
+    await stage.until(lambda: "*13.00*" in account.told("spike")[-1].text)
+    assert len(account.told("spike")) == 1
+
+
+# ── what a spike is ───────────────────────────────────────────────────────────────────────────────────────────────
+
+NOON = datetime(2026, 11, 26, 12, 30, tzinfo=UTC)  # a Thursday
+
+
+def spent(weeks: int, today: int, *, weekend: int = 10, at: int = 9) -> dict[datetime, Credits]:
+    """Ten credits at nine o’clock on each day of so many weeks, and as many today."""
+    morning = NOON.replace(hour=at, minute=0)
+    days = {morning - n * DAY: 10 for n in range(1, weeks * 7 + 2)}
+    other = {day: credits if day.weekday() < 5 else weekend for day, credits in days.items()}
+    return {day: Credits(credits * NANO_PER_CREDIT) for day, credits in {**other, morning: today}.items() if credits}
+
+
+def test_a_spike_is_more_than_three_times_the_usual() -> None:
+    usual = Credits(10 * NANO_PER_CREDIT)
+    assert spike(spent(4, 31), NOON, ZoneInfo("UTC")) == Spike(Credits(31 * NANO_PER_CREDIT), usual)
+    assert spike(spent(4, 30), NOON, ZoneInfo("UTC")) is None
+
+
+def test_less_than_two_weeks_say_nothing() -> None:
+    assert spike(spent(1, 1000), NOON, ZoneInfo("UTC")) is None
+    assert spike({}, NOON, ZoneInfo("UTC")) is None
+    assert spike(spent(2, 1000), NOON, ZoneInfo("UTC")) is not None
+
+
+def test_a_little_at_an_hour_without_use_is_no_spike() -> None:
+    early = NOON.replace(hour=3)
+    night = {hour: credits for hour, credits in spent(4, 0).items() if hour < early}
+    for credits, is_spike in ((9, False), (11, True)):
+        today = {**night, early.replace(minute=0): Credits(credits * NANO_PER_CREDIT)}
+        assert (spike(today, early, ZoneInfo("UTC")) is not None) == is_spike
+
+
+def test_the_day_begins_where_the_account_is() -> None:
+    late = datetime(2026, 11, 26, 23, 30, tzinfo=UTC)  # Friday half past midnight in Copenhagen
+    assert spike(spent(4, 100), late, ZoneInfo("UTC")) is not None
+    assert spike(spent(4, 100), late, COPENHAGEN) is None

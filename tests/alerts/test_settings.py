@@ -1,0 +1,289 @@
+"""Owners set up when and where they are warned: the word after the command, the form, and what comes of it."""
+
+from typing import Any
+
+import pytest
+
+from bot.ledger import store as ledger
+from bot.sandbox.slack import Message, OpenView
+from bot.sandbox.slack.records import Ack
+from bot.sandbox.world import GUEST, MEMBER, OWNER, SECOND_OWNER, TRIAL_OWNER
+from bot.slack import names
+
+from ..conftest import OpenStage
+from ..genstudio import use
+from ..stage import Stage, buttons, says
+
+
+async def form(stage: Stage, user: str = OWNER, word: str = "alerts") -> OpenView:
+    """Type the word after the command, and look at the form."""
+    stage.slack.views.clear(user)
+    assert (await stage.slack.command(user, stage.home, f"/buy-credits {word}")).ok
+    return await shown(stage, names.ALERTS_FORM, user)
+
+
+async def shown(stage: Stage, callback_id: str, user: str = OWNER) -> OpenView:
+    view: OpenView = await stage.until(
+        lambda: (found := stage.slack.modal(user)) and found.view["callback_id"] == callback_id and found
+    )
+    return view
+
+
+async def set_up(stage: Stage, user: str = OWNER, **entered: Any) -> Ack:
+    """Open the form, enter this, and save."""
+    await form(stage, user)
+    ack: Ack = await stage.slack.submit(user, **entered)
+    return ack
+
+
+async def saved(stage: Stage, user: str = OWNER) -> str:
+    """What is said instead of the form."""
+    return says(await shown(stage, names.NOTICE, user))
+
+
+def told(stage: Stage, place: str, kind: str = "alert:") -> list[Message]:
+    """The messages of this kind in a place, oldest first."""
+    mine = [each for each in stage.slack.messages(place) if each.by_bot and each.metadata]
+    return [each for each in mine if str(each.metadata["event_payload"]["key"]).startswith(kind)]
+
+
+async def heard(stage: Stage, place: str, *words: str, kind: str = "alert:") -> Message:
+    """The newest message of this kind in a place, once it says this."""
+    message: Message = await stage.until(
+        lambda: (found := told(stage, place, kind)) and all(word in found[-1].text for word in words) and found[-1]
+    )
+    return message
+
+
+async def spend(stage: Stage, credits: int) -> None:
+    await stage.price()
+    program = await stage.program()
+    assert (await program.send(*(use(f"use-{n}") for n in range(credits)))).status_code == 204
+
+
+async def looked_at(stage: Stage) -> None:
+    """What was bought has been seen, and nothing is due."""
+
+    async def nothing_crossed() -> bool:
+        async with stage.bot.database.read() as tx:
+            return not await ledger.crossed(tx, 1)
+
+    await stage.wind(1)
+    await stage.until(nothing_crossed)
+
+
+async def test_the_form_shows_what_holds_by_default(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    view = await form(stage)
+    fields = {each["block_id"]: each["element"] for each in view.blocks if each["type"] == "input"}
+    assert fields[names.ALERT_CHANNELS]["initial_conversations"] == [stage.home]
+    assert fields["alert_figure_low"]["initial_value"] == "7"
+    assert fields["alert_figure_critical"]["initial_value"] == "10"
+    assert "initial_options" not in fields[names.ALERT_DIGEST]
+    assert "In the time zone Europe/Copenhagen." in says(view)
+
+
+async def test_a_rule_that_is_made_below_its_level_warns_at_once(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    await stage.bought("25")
+    await looked_at(stage)
+    assert (await set_up(stage, alert_figure_critical="30")).ok
+    assert "*Acme Labs* is watched" in await saved(stage)
+    message = await heard(stage, stage.home, "almost out of credits", "25.00")
+
+    await stage.slack.press(MEMBER, message, names.WHY_ALERT)
+    why = await stage.whisper(MEMBER)
+    assert "30.00" in why
+    assert f"<@{OWNER}> set this up." in why
+
+
+async def test_what_was_saved_is_shown_the_next_time(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    other = stage.slack.add_channel("money", [OWNER, stage.slack.bot_user_id])
+    await set_up(
+        stage,
+        alert_channels=[stage.home, other.id],
+        alert_unit_low="percent",
+        alert_figure_low="20",
+        alert_unit_empty="off",
+        alert_quiet_from="22:00",
+        alert_quiet_until="07:00",
+        alert_language="da",
+        alert_digest=["weekly"],
+    )
+    await saved(stage)
+    await stage.restart()
+
+    view = await form(stage, SECOND_OWNER)
+    fields = {each["block_id"]: each["element"] for each in view.blocks if each["type"] == "input"}
+    assert fields[names.ALERT_CHANNELS]["initial_conversations"] == [stage.home, other.id]
+    assert fields["alert_unit_low"]["initial_option"]["value"] == "percent"
+    assert fields["alert_unit_empty"]["initial_option"]["value"] == "off"
+    assert fields[names.ALERT_QUIET_FROM]["initial_time"] == "22:00"
+    assert fields[names.ALERT_LANGUAGE]["initial_option"]["value"] == "da"
+    assert [each["value"] for each in fields[names.ALERT_DIGEST]["initial_options"]] == ["weekly"]
+
+
+async def test_every_chosen_channel_is_warned_in_the_chosen_language(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    other = stage.slack.add_channel("money", [OWNER, stage.slack.bot_user_id])
+    await stage.bought("25")
+    await set_up(stage, alert_channels=[stage.home, other.id], alert_figure_critical="25", alert_language="da")
+    for place in (stage.home, other.id):
+        assert "kredit" in (await heard(stage, place, "25,00")).text
+
+
+async def test_without_a_channel_the_owners_are_warned_in_their_messages(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    await stage.bought("25")
+    await set_up(stage, alert_channels=[], alert_figure_critical="25")
+    for owner in (OWNER, SECOND_OWNER):
+        await heard(stage, stage.slack.dm(owner), "25.00")
+    assert told(stage, stage.home) == []
+
+
+async def test_an_open_warning_ends_where_its_level_is_switched_off(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    await stage.bought("25")
+    await set_up(stage, alert_figure_critical="25")
+    await heard(stage, stage.home, "almost out of credits")
+    await set_up(stage, alert_unit_critical="off")
+    await heard(stage, stage.home, "not set up any more")
+
+
+async def test_what_is_wrong_is_said_at_its_field_and_nothing_is_saved(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    await stage.bought("25")
+    ack = await set_up(stage, alert_figure_low="0", alert_figure_critical="1.234", alert_quiet_from="22:00")
+    assert ack.errors.keys() == {"alert_figure_low", "alert_figure_critical", "alert_quiet_until"}
+
+    ack = await stage.slack.submit(OWNER, alert_figure_low="7", alert_figure_critical="30", alert_quiet_until="07:00")
+    assert ack.ok
+    await heard(stage, stage.home, "almost out of credits")
+
+
+@pytest.mark.parametrize("user", [MEMBER, GUEST])
+async def test_whoever_is_no_owner_is_told_whom_to_ask(stage: Stage, user: str) -> None:
+    place = stage.slack.channel_named("general").id
+    await stage.slack.command(user, place, "/buy-credits alerts")
+    said = await stage.whisper(user)
+    assert "Only an owner of *Acme Labs* can set up its warnings." in said
+    assert f"<@{OWNER}>" in said
+    assert stage.slack.modal(user) is None
+
+
+async def test_an_owner_who_is_none_any_more_when_they_save_changes_nothing(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    await stage.bought("25")
+    await form(stage)
+    await stage.change(owners=frozenset({SECOND_OWNER}))
+    await stage.slack.submit(OWNER, alert_figure_critical="30")
+    assert "Only an owner" in await saved(stage)
+    await stage.wind(5)
+    await stage.change(owners=frozenset({OWNER, SECOND_OWNER}))
+    view = await form(stage)
+    [figure] = [each for each in view.blocks if each.get("block_id") == "alert_figure_critical"]
+    assert figure["element"]["initial_value"] == "10"
+
+
+async def test_an_owner_on_trial_may_set_up_warnings_too(stage: Stage) -> None:
+    place = stage.slack.channel_named("general").id
+    await stage.slack.command(TRIAL_OWNER, place, "/buy-credits ALERTS")
+    assert "Tiny Trial" in says(await shown(stage, names.ALERTS_FORM, TRIAL_OWNER))
+
+
+async def test_danes_type_it_in_danish(stage: Stage) -> None:
+    await stage.bought("25", SECOND_OWNER)
+    assert (await form(stage, SECOND_OWNER, "advarsler")).title == "Kreditadvarsler"
+
+
+async def test_help_tells_of_it_and_home_has_a_button_for_it(stage: Stage) -> None:
+    await stage.slack.command(OWNER, stage.home, "/buy-credits help")
+    assert "`/buy-credits alerts`" in await stage.whisper()
+    await stage.slack.open_home(OWNER)
+    view = await stage.until(lambda: stage.slack.home(OWNER))
+    await stage.slack.press(OWNER, view, buttons(view)["Credit warnings"]["action_id"])
+    await shown(stage, names.ALERTS_FORM)
+
+
+async def test_a_request_that_comes_twice_opens_one_form_and_is_no_mistake(stage: Stage) -> None:
+    await form(stage)
+    await stage.slack.replay()
+    await stage.bought("25")
+
+
+# ── channels that another company reads too ───────────────────────────────────────────────────────────────────────
+
+
+async def test_a_channel_that_another_company_reads_too_is_asked_about_first(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    stage.slack.scopes |= {"channels:read"}
+    shared = stage.slack.add_channel("partners", [OWNER, stage.slack.bot_user_id], shared=True)
+    await stage.bought("25")
+    await set_up(stage, alert_channels=[stage.home, shared.id], alert_figure_critical="30")
+    question = says(await shown(stage, names.ALERTS_SHARED_FORM))
+    assert f"<#{shared.id}> is shared with another company" in question
+    await stage.wind(5)
+    assert (told(stage, shared.id), told(stage, stage.home)) == ([], [])
+
+    await stage.slack.submit(OWNER)
+    await saved(stage)
+    for place in (stage.home, shared.id):
+        await heard(stage, place, "almost out of credits")
+
+
+async def test_where_slack_does_not_let_us_see_nothing_is_asked(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
+    shared = stage.slack.add_channel("partners", [OWNER, stage.slack.bot_user_id], shared=True)
+    await set_up(stage, alert_channels=[shared.id])
+    await saved(stage)
+
+
+async def test_what_cannot_be_saved_in_time_is_not_lost(stage: Stage) -> None:
+    await form(stage)
+    async with stage.held_database():
+        ack = await stage.slack.submit(OWNER, alert_figure_critical="30")
+        assert ack.ok
+        assert "could not save" in await saved(stage)
+    await stage.slack.close_view(OWNER)
+    assert (await stage.slack.submit(OWNER)).ok
+    assert "is watched" in await saved(stage)
+    [figure] = [each for each in (await form(stage)).blocks if each.get("block_id") == "alert_figure_critical"]
+    assert figure["element"]["initial_value"] == "30"
+
+
+# ── a test ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_test_takes_the_way_of_a_warning_and_mutes_none(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    await stage.bought("25")
+    await stage.slack.press(OWNER, await form(stage), names.TEST_ALERT)
+    assert f"on its way to <#{stage.home}>" in await saved(stage)
+    message = await heard(stage, stage.home, "This is a test", f"<@{OWNER}>", "25.00", kind="alert-test:")
+    assert not [each for each in message.blocks if each["type"] == "actions"]
+
+    await stage.slack.replay()
+    await spend(stage, 16)
+    await heard(stage, stage.home, "almost out of credits", "9.00")
+    assert len(told(stage, stage.home, "alert-test:")) == 1
+
+
+async def test_a_test_that_does_not_arrive_shows_that_the_channel_is_gone(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    await stage.bought("25")
+    channel = stage.slack.channel_named("ai-credits")
+    channel.archived = True
+    await stage.slack.press(OWNER, await form(stage), names.TEST_ALERT)
+    for owner in (OWNER, SECOND_OWNER):
+        await heard(stage, stage.slack.dm(owner), "archived", kind="alert-route:")
+    await spend(stage, 16)
+    await heard(stage, stage.slack.dm(OWNER), "almost out of credits")
+
+    channel.archived = False
+    await set_up(stage)
+    await heard(stage, stage.home, "almost out of credits")
+    await stage.wind(5)
+    await stage.wind(5)
+    await heard(stage, stage.slack.dm(OWNER), "not set up any more")
+    assert "almost out of credits" in told(stage, stage.home)[-1].text
