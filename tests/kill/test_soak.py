@@ -16,7 +16,7 @@ from bot.sandbox.world import OWNER, SECOND_OWNER
 
 from .lives import Nursery, Setting, Stand, everywhere
 
-SEEDS = int(os.environ.get("KILL_SEEDS", "8"))
+SEEDS = int(os.environ.get("KILL_SEEDS", "4"))
 FIRST_SEED = int(os.environ.get("KILL_FIRST_SEED", "1"))
 
 SAVED = ("visa", "visa", "declined_later", "authentication_required", None)

@@ -31,7 +31,7 @@ WHEN_THEIR_PRICE_COMES = ("U3",)
 READ, OUTPUT = 2_000, 8_000  # nano-credits a token
 REACHED = Setting(card=None, reached=True)
 
-EVENTS, TIMES, AT_ONCE, TASKS, DEATHS = 20_000, 5, 100, 8, 5
+EVENTS, TIMES, AT_ONCE, TASKS, DEATHS = 20_000, 5, 400, 8, 5
 
 
 class Sender:

@@ -17,6 +17,7 @@ from bot.ledger import store
 from bot.ledger.model import BelowFloor, Book, Entry, EntryConflict, book_of, transfer
 from bot.ledger.service import verify
 from bot.money import Credits
+from tests.conftest import examples
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -169,7 +170,7 @@ def test_the_ledger_keeps_what_a_dictionary_would(database_url: str) -> None:
         runner.run(upgrade(database))
         machine = ledger_machine(database, runner.run, itertools.count())
         rounds = settings(
-            max_examples=25, stateful_step_count=12, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=examples(10), stateful_step_count=12, suppress_health_check=[HealthCheck.too_slow]
         )
         run_state_machine_as_test(machine, settings=rounds)
         runner.run(database.dispose())

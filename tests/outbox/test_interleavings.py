@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from bot import faultpoint
 from bot.outbox.model import Channel
 from bot.sandbox.faults import Kind
+from tests.conftest import examples
 
 from .world import Killed, World
 
@@ -86,7 +87,7 @@ class Play:
 
 
 @given(script=steps)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_every_order_ends_with_one_message_of_each_with_its_newest_content(world: World, script: list) -> None:
     play = Play(world)
     for step, *arguments in script:

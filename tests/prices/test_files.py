@@ -23,6 +23,13 @@ from .examples import DOLLAR, JULY, NEW_YEAR, NOON, figures, moments, names, pri
 HEADER = "provider,model,input,cached_input,cache_write,output,effective_date,expired_date\n"
 ROW = {"provider": "openai", "model": "gpt", "input": "2", "output": "8", "effective_date": "2026-01-01"}
 
+
+def swapped(price: Price) -> Price:
+    """From its end to its beginning, which came later."""
+    assert price.expires_at is not None
+    return replace(price, effective_at=price.expires_at, expires_at=price.effective_at)
+
+
 some_prices = st.lists(
     st.builds(
         price,
@@ -34,7 +41,7 @@ some_prices = st.lists(
         output=figures,
         effective_at=moments,
         expires_at=st.none() | moments,
-    ).filter(lambda each: each.flaw is None),
+    ).map(lambda each: each if each.flaw is None else swapped(each)),
     max_size=6,
     unique_by=lambda each: (each.provider, each.model, each.effective_at),
 )

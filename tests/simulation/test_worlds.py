@@ -18,7 +18,7 @@ from .loop import OWNER
 from .process import Parts
 from .running import make_template, tell
 
-WORLDS = int(os.environ.get("SIMULATED_WORLDS", "20"))
+WORLDS = int(os.environ.get("SIMULATED_WORLDS", "10"))
 TOGETHER = 10
 
 

@@ -24,6 +24,7 @@ from bot.prices import store as prices
 from bot.prices.model import Price
 from bot.usage import store
 
+from ..conftest import examples
 from ..genstudio import PROVIDER, Program, errors, use
 from ..stage import Stage
 
@@ -213,9 +214,8 @@ def test_usage_costs_what_arithmetic_says(database_url: str, tmp_path: Path) -> 
             genstudio = runner.run(stage.program())
             machine = usage_machine(stage, genstudio, runner.run, itertools.count())
             rounds = settings(
-                max_examples=15,
+                max_examples=examples(8),
                 stateful_step_count=12,
-                deadline=None,
                 phases=(Phase.generate,),  # to make a failure smaller would take minutes: each step is real requests
                 suppress_health_check=[HealthCheck.too_slow],
             )

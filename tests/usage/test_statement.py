@@ -24,6 +24,7 @@ from bot.usage.model import Event
 from bot.usage.statement import Movement, Statement, movements, movements_with_debits, statement_of
 from bot.usage.store import Debit
 
+from ..conftest import examples
 from .metered import NOON, PRICE, furnish, metering, use
 
 FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'=1", " =1", "＝1", "''", "\n", "'\t", "a=1", "")
@@ -129,7 +130,7 @@ _uses = st.tuples(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(10), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(_uses, min_size=1, max_size=6), max_size=4))
 async def test_whatever_was_used_the_statement_adds_up(
     furnished: Database, batches: list[list[tuple[str, Tokens, int]]]

@@ -23,6 +23,8 @@ from bot.usage.wire import BATCH, EITHER, MOST_EVENTS, MOST_PROBLEMS, SINGLE, Ba
 from bot.web.build import build
 from bot.web.server import Server
 
+from ..conftest import examples
+
 Json = dict[str, Any]
 
 NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)
@@ -476,7 +478,6 @@ def _whole_minutes(at: datetime) -> timedelta:
 
 
 @given(st.lists(told_events(), min_size=1, max_size=4), spaces, st.booleans())
-@settings(deadline=None)
 def test_what_is_said_well_is_read_as_it_is_meant(
     told: list[tuple[Json, Event]], separators: tuple[str, str], ascii_only: bool
 ) -> None:
@@ -488,13 +489,12 @@ def test_what_is_said_well_is_read_as_it_is_meant(
 
 @given(content_types, st.binary(max_size=200) | anything.map(_bytes) | st.lists(anything, max_size=4).map(_bytes))
 @example(EITHER, b"[")
-@settings(deadline=None)
 def test_rubbish_is_refused_and_crashes_nothing(content_type: str, body: bytes) -> None:
     assert not _read(content_type, body)
 
 
 @given(st.data(), st.lists(st.none() | anything, min_size=1, max_size=5))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100))
 def test_an_event_with_rubbish_in_it_is_an_event_or_refused(data: st.DataObject, rubbish: list[Any]) -> None:
     """And a batch is refused for exactly those events that are refused alone."""
     batch = []
@@ -512,7 +512,7 @@ def test_an_event_with_rubbish_in_it_is_an_event_or_refused(data: st.DataObject,
 
 
 @given(st.integers(0, 700), st.integers(0, 30), st.binary(max_size=10), content_types)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(200))
 def test_an_event_that_was_damaged_on_its_way_is_an_event_or_refused(
     at: int, length: int, damage: bytes, content_type: str
 ) -> None:

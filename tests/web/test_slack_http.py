@@ -103,7 +103,7 @@ async def test_another_secret_or_another_body_is_turned_away(client: httpx.Async
     assert (await post(client, BODY + b"0", signed(BODY, now()))).status_code == 401
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=200), json=st.booleans())
 async def test_rubbish_nobody_signed_is_never_read(client: httpx.AsyncClient, body: bytes, json: bool) -> None:
     kind = {"Content-Type": "application/json"} if json else FORM
