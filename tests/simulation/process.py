@@ -166,7 +166,7 @@ class Process:
         self._heard_up_to = -1
         self._workers.idle_again = self._nudge
         self.boundary = Boundary(self.texts_of, self._crew, SUPPORT)
-        self.listeners = parts.listeners(self.purchases, self.boundary, self.texts_of, SUPPORT)
+        self.listeners = parts.listeners(self.purchases, self.boundary, self.texts_of, SUPPORT, {})
         self.web = Starlette(routes=parts.webhook(self.gateway, self.purchases).routes)
 
     def texts_of(self, user_id: str) -> Texts:
