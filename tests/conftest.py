@@ -37,6 +37,11 @@ settings.register_profile("bot", max_examples=examples(30), deadline=None)
 settings.load_profile("bot")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits long for processes and browsers begins first, so that nothing else waits for it in the end."""
+    items.sort(key=lambda item: item.path.parent.name not in ("kill", "browser", "simulation"))
+
+
 def pytest_collection_finish() -> None:
     """What is imported by now stays: the garbage collector need not look at it again in each test."""
     gc.collect()
