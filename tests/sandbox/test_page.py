@@ -25,7 +25,7 @@ from bot.sandbox.clock import WindableClock
 from bot.sandbox.genstudio import GenStudio, Model
 from bot.sandbox.page import Account, Entry, LedgerView, Page, Purchase
 from bot.sandbox.page import markdown as standard_markdown
-from bot.sandbox.page.blocks import Blocks, Form, Templates
+from bot.sandbox.page.blocks import Blocks, Form, Templates, _initial
 from bot.sandbox.page.dates import Reader
 from bot.sandbox.page.mrkdwn import Mrkdwn, Names
 from bot.sandbox.slack import Message, Workspace
@@ -778,3 +778,10 @@ def everything() -> list[dict[str, Any]]:
         field_of("at", {"type": "timepicker", "initial_time": "12:00"}),
         field_of("url", {"type": "url_text_input"}),
     ]
+
+
+@pytest.mark.parametrize("kind", ["user", "channel", "conversation"])
+def test_what_was_chosen_among_many_is_shown_as_chosen(kind: str) -> None:
+    """Or whoever saves a form without a change would take it all away."""
+    element = {"type": f"multi_{kind}s_select", f"initial_{kind}s": ["C1", "C2"]}
+    assert Blocks.chosen(_initial(element)) == ["C1", "C2"]

@@ -102,7 +102,8 @@ class Blocks:
         several = value.get("selected_options") or []
         names = ("selected_user", "selected_channel", "selected_conversation")
         named = [value[name] for name in names if value.get(name)]
-        return [option["value"] for option in several] + named
+        many = [each for name in names for each in value.get(f"{name}s") or []]
+        return [option["value"] for option in several] + named + many
 
     def people_options(self) -> Sequence[Json]:
         return [_option(name, key) for key, name in self._mrkdwn.names.people.items()]
@@ -128,7 +129,7 @@ def _initial(element: Json) -> Json:
         return {"selected_option": element["initial_option"]}
     if "initial_options" in element:
         return {"selected_options": element["initial_options"]}
-    for name in ("date", "time", "user", "channel", "conversation"):
+    for name in ("date", "time", "user", "channel", "conversation", "users", "channels", "conversations"):
         if f"initial_{name}" in element:
             return {f"selected_{name}": element[f"initial_{name}"]}
     return {}
