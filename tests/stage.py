@@ -101,7 +101,7 @@ class Stage:
     ) -> AsyncIterator[Self]:
         """``webhooks`` is ``snapshot``, ``thin`` or None; ``change`` alters the accounts before they are added."""
         async with World.open(folder) as world:
-            world.slack.install(yaml.safe_load(manifest()))
+            world.slack.install(_MANIFEST)
             given: Json = {"database_url": database_url, **settings}
             if http:
                 given["slack_signing_secret"] = world.slack.signing_secret
@@ -421,9 +421,8 @@ class Stage:
             return
         await self._rest()
         for _ in range(2):  # the second reading begins when everything in the first was heeded
-            asked = len(self.calls("GET", "/v1/events"))
-            await self.wind(20)
-            await self.until(lambda asked=asked: len(self.calls("GET", "/v1/events")) > asked)
+            self.world.clock.wind(20)
+            await self.bot._worker.listen()
         await self._rest()
 
     async def _rest(self) -> None:
@@ -561,6 +560,7 @@ class Gate:
         await self.opened.wait()
 
 
+_MANIFEST = yaml.safe_load(manifest())
 _READ_FIRST = {"text": -2, "label": -2, "element": -1, "initial_value": -2}
 
 

@@ -77,7 +77,7 @@ class Account:
         return [each for each in mine if each.metadata["event_payload"]["key"].startswith(f"alert-{kind}:")]
 
     async def heard(self, kind: str, times: int = 1) -> Message:
-        await self.stage.until(lambda: len(self.told(kind)) >= times)
+        await self.stage.eventually(lambda: len(self.told(kind)) >= times, within=10, step=1.1)
         return self.told(kind)[-1]
 
 

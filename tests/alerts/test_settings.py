@@ -49,8 +49,10 @@ def told(stage: Stage, place: str, kind: str = "alert:") -> list[Message]:
 
 async def heard(stage: Stage, place: str, *words: str, kind: str = "alert:") -> Message:
     """The newest message of this kind in a place, once it says this."""
-    message: Message = await stage.until(
-        lambda: (found := told(stage, place, kind)) and all(word in found[-1].text for word in words) and found[-1]
+    message: Message = await stage.eventually(
+        lambda: (found := told(stage, place, kind)) and all(word in found[-1].text for word in words) and found[-1],
+        within=10,  # a place gets one new message a second
+        step=1.1,
     )
     return message
 
@@ -272,6 +274,7 @@ async def test_a_test_takes_the_way_of_a_warning_and_mutes_none(open_stage: Open
 async def test_a_test_that_does_not_arrive_shows_that_the_channel_is_gone(open_stage: OpenStage) -> None:
     stage = await open_stage()
     await stage.bought("25")
+    await stage.calm()  # the purchase has told the channel all it will
     channel = stage.slack.channel_named("ai-credits")
     channel.archived = True
     await stage.slack.press(OWNER, await form(stage), names.TEST_ALERT)

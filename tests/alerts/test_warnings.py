@@ -45,7 +45,7 @@ class Account:
             newest = self.warnings(place)[-1:]
             return newest[0] if newest and all(word in newest[0].text for word in words) else None
 
-        message: Message = await self.stage.until(found)
+        message: Message = await self.stage.eventually(found, within=10, step=1.1)  # a place gets one a second
         return message
 
 

@@ -482,9 +482,15 @@ def test_what_is_said_well_is_read_as_it_is_meant(
     told: list[tuple[Json, Event]], separators: tuple[str, str], ascii_only: bool
 ) -> None:
     written = [json.dumps(said, ensure_ascii=ascii_only, separators=separators).encode() for said, _ in told]
-    meant = [event for _, event in told]
-    assert parse(BATCH, b"[" + b",".join(written) + b"]", NOON) == meant
-    assert [one(text) for text in written] == meant
+    meant = [in_utc(event) for _, event in told]
+    read = parse(BATCH, b"[" + b",".join(written) + b"]", NOON)
+    assert [in_utc(event) for event in read] == meant
+    assert [in_utc(one(text)) for text in written] == meant
+
+
+def in_utc(event: Event) -> Event:
+    """Where a clock shows an hour twice, Python takes the same moment in two zones for different."""
+    return event._replace(at=event.at and event.at.astimezone(UTC))
 
 
 @given(content_types, st.binary(max_size=200) | anything.map(_bytes) | st.lists(anything, max_size=4).map(_bytes))
