@@ -21,6 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from bot.db.sqlite import Driver
 from bot.errors import Outage
 
 T = TypeVar("T")
@@ -130,9 +131,9 @@ def _outages() -> Iterator[None]:
     """A database that cannot do its work is an ``Outage``; one that finds fault with ours shows a bug."""
     try:
         yield
-    except (DatabaseError, InterfaceError, PoolTimeout, sqlite3.OperationalError) as error:
+    except (DatabaseError, InterfaceError, PoolTimeout) as error:
         damaged = type(getattr(error, "orig", None)) is sqlite3.DatabaseError
-        if isinstance(error, DatabaseError) and not isinstance(error, OperationalError) and not damaged:
+        if not damaged and not isinstance(error, (OperationalError, InterfaceError, PoolTimeout)):
             raise
         raise Outage("database", str(error).partition("\n")[0]) from error
 
@@ -140,6 +141,7 @@ def _outages() -> Iterator[None]:
 def _sqlite_engine(url: Any, *, begin: str, size: int, patience: float) -> AsyncEngine:
     engine = create_async_engine(
         url,
+        module=Driver(),
         poolclass=AsyncAdaptedQueuePool,
         pool_size=size,
         max_overflow=0,
@@ -172,8 +174,7 @@ def _sqlite_engine(url: Any, *, begin: str, size: int, patience: float) -> Async
 def _begin_with(engine: Engine, begin: str) -> None:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        # One errand to the driver's thread, where a cursor of SQLAlchemy's takes three. Its errors come as they are.
-        connection.connection.run_async(lambda driver: driver.execute(begin))
+        connection.exec_driver_sql(begin)
 
 
 def _postgres_engine(url: str, size: int, patience: float) -> AsyncEngine:
