@@ -232,7 +232,8 @@ class Bot:
 
     def _routes(self, signing_secrets: Sequence[str]) -> ASGIApp:
         pages = ReturnPages(self._came_back, texts_for)
-        routes = [*self.health.routes, *pages.routes, *Webhook(self.gateway, self.purchases).routes, *self._api.routes]
+        # They are tried in this order, and usage comes most often.
+        routes = [*self._api.routes, *self.health.routes, *pages.routes, *Webhook(self.gateway, self.purchases).routes]
         return build([*routes, *(SlackDoor(self.app, signing_secrets).routes if signing_secrets else [])])
 
     async def _came_back(self, session_id: str) -> None:

@@ -2,10 +2,11 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 
 from bot.clock import Clock
 from bot.db.engine import Database
@@ -14,7 +15,7 @@ from bot.tokens.model import Bearer, Scope, hash_of, may_be_token
 
 REMEMBERED: Final = 2.0  # seconds: so soon a revoked token is refused by every process
 LOOKUPS: Final = 4  # of tokens never seen before, at once: guesses must not swamp the database
-WAITING: Final = 200  # for their turn
+WAITING: Final = 200  # different ones, for their turn
 
 
 @dataclass(slots=True)
@@ -33,12 +34,12 @@ class Gate:
         self._database = database
         self._clock = clock
         self._known: dict[str, _Known] = {}
-        self._strangers = asyncio.Semaphore(LOOKUPS)
-        self._waiting = 0
+        self._turns = asyncio.Semaphore(LOOKUPS)
+        self._strangers: dict[str, asyncio.Task[Bearer | None]] = {}  # being looked up, once for all who bring it
 
-    async def admit(self, request: Request, scope: Scope) -> Bearer:
+    async def admit(self, headers: Headers, scope: Scope) -> Bearer:
         """Who asks. Raise an ``HTTPException`` with 401 or 403, or with 503 when too many strangers ask at once."""
-        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        kind, _, token = headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer":
             raise _refusal(401, "A bearer token is needed: credits-bot tokens create NAME makes one.", "Bearer")
         bearer = await self._bearer(token.strip())
@@ -66,14 +67,22 @@ class Gate:
         return known.bearer
 
     async def _of_stranger(self, hash: str) -> Bearer | None:
-        if self._waiting >= WAITING:
-            raise HTTPException(503, "Too many unknown tokens at once.", {"Retry-After": "1"})
-        self._waiting += 1
-        try:
-            async with self._strangers:
-                return await self._look_up(hash)
-        finally:
-            self._waiting -= 1
+        asked = self._strangers.get(hash)
+        if asked is None:
+            if len(self._strangers) >= WAITING:
+                raise HTTPException(503, "Too many unknown tokens at once.", {"Retry-After": "1"})
+            asked = self._strangers[hash] = asyncio.create_task(self._in_turn(hash))
+            asked.add_done_callback(partial(self._answered, hash))
+        return await asyncio.shield(asked)
+
+    def _answered(self, hash: str, asked: asyncio.Task[Bearer | None]) -> None:
+        del self._strangers[hash]
+        if not asked.cancelled():
+            asked.exception()  # whoever still waits will raise it
+
+    async def _in_turn(self, hash: str) -> Bearer | None:
+        async with self._turns:
+            return await self._look_up(hash)
 
     async def _look_up(self, hash: str) -> Bearer | None:
         asked_at = self._clock.monotonic()  # what is found is as old as the question

@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import wraps
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, ParamSpec
 
 import msgspec
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -23,6 +24,7 @@ from bot.usage import wire
 from bot.usage.holds import LASTS, LONGEST, Holds
 from bot.usage.meter import Meter
 from bot.usage.model import MOST_TOKENS, Busy, Event, Hold, HoldConflict, NotEnough, Standing, UsageRefused
+from bot.web.direct import Direct
 from bot.web.problem import Problem
 
 _MOST_OF_ONE: Final = 20_000  # events that one token may have waiting
@@ -46,16 +48,18 @@ class Wanted(msgspec.Struct, forbid_unknown_fields=True):
 
 _WANTED: Final = msgspec.json.Decoder(Wanted)
 
-Endpoint = Callable[["Api", Request], Awaitable[Response]]
+_BOOKED: Final = Response(status_code=204)
+
+P = ParamSpec("P")
 
 
-def telling(endpoint: Endpoint) -> Endpoint:
+def telling(endpoint: Callable[P, Awaitable[Response]]) -> Callable[P, Awaitable[Response]]:
     """Let an endpoint answer with what it refuses."""
 
     @wraps(endpoint)
-    async def answer(self: "Api", request: Request) -> Response:
+    async def answer(*args: P.args, **kwargs: P.kwargs) -> Response:
         try:
-            return await endpoint(self, request)
+            return await endpoint(*args, **kwargs)
         except wire.BadEvents as bad:
             return _of_events(bad.status, "Nothing was booked.", bad.problems)
         except UsageRefused as refused:
@@ -86,7 +90,7 @@ class Api:
     @property
     def routes(self) -> list[Route]:
         return [
-            Route("/api/v1/events", self.events, methods=["POST"]),
+            Route("/api/v1/events", Direct(self.events), methods=["POST"]),
             Route("/api/v1/accounts/{id}/balance", self.balance, methods=["GET"]),
             Route("/api/v1/holds", self.hold, methods=["POST"]),
             Route("/api/v1/holds/{id}/settle", self.settle, methods=["POST"]),
@@ -94,25 +98,25 @@ class Api:
         ]
 
     @telling
-    async def events(self, request: Request) -> Response:
+    async def events(self, headers: Headers, body: bytes) -> Response:
         """204 once every event is booked, or was before."""
-        bearer = await self._gate.admit(request, Scope.USAGE)
-        events = await self._read(request)
+        bearer = await self._gate.admit(headers, Scope.USAGE)
+        events = await self._read(headers, body)
         with self._room_for(bearer.name, len(events)):
             await self._meter.book(events)
-        return Response(status_code=204)
+        return _BOOKED
 
     @telling
     async def balance(self, request: Request) -> Response:
         """What an account has, in one moment."""
-        await self._gate.admit(request, Scope.READ)
+        await self._gate.admit(request.headers, Scope.READ)
         standing = await self._holds.standing(request.path_params["id"])
         return JSONResponse(_standing(standing)) if standing else Problem(404, "There is no such account.")
 
     @telling
     async def hold(self, request: Request) -> Response:
         """201 with the hold, or 402."""
-        bearer = await self._gate.admit(request, Scope.USAGE)
+        bearer = await self._gate.admit(request.headers, Scope.USAGE)
         try:
             wanted = _WANTED.decode(await request.body())
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
@@ -151,8 +155,8 @@ class Api:
     @telling
     async def settle(self, request: Request) -> Response:
         """200 with what the call cost; the body is the event, or the events, of the call."""
-        bearer = await self._gate.admit(request, Scope.USAGE)
-        events = await self._read(request)
+        bearer = await self._gate.admit(request.headers, Scope.USAGE)
+        events = await self._read(request.headers, await request.body())
         hold_id = request.path_params["id"]
         try:
             with self._room_for(bearer.name, len(events)):
@@ -166,15 +170,15 @@ class Api:
     @telling
     async def release(self, request: Request) -> Response:
         """204 once nothing is held any more."""
-        await self._gate.admit(request, Scope.USAGE)
+        await self._gate.admit(request.headers, Scope.USAGE)
         try:
             await self._holds.release(request.path_params["id"])
         except LookupError:
             return Problem(404, "There is no such hold.")
         return Response(status_code=204)
 
-    async def _read(self, request: Request) -> list[Event]:
-        kind, body = request.headers.get("Content-Type", ""), await request.body()
+    async def _read(self, headers: Headers, body: bytes) -> list[Event]:
+        kind = headers.get("Content-Type", "")
         if len(body) < _LARGE:
             return wire.parse(kind, body, self._clock.now())
         async with self._turn:  # each large one in a round of the event loop of its own: Slack is served in between

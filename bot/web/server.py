@@ -46,6 +46,7 @@ class Server:
             lifespan="off",
             log_config=None,
             access_log=False,
+            proxy_headers=False,  # nothing here asks who the client is
             server_header=False,
             timeout_keep_alive=75,  # longer than clients keep theirs, so that no request meets a closing door
         )

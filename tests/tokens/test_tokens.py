@@ -62,10 +62,10 @@ class Program:
         gate = Gate(database, clock)
 
         async def usage(request: Request) -> PlainTextResponse:
-            return PlainTextResponse((await gate.admit(request, Scope.USAGE)).name)
+            return PlainTextResponse((await gate.admit(request.headers, Scope.USAGE)).name)
 
         async def balance(request: Request) -> PlainTextResponse:
-            return PlainTextResponse((await gate.admit(request, Scope.READ)).name)
+            return PlainTextResponse((await gate.admit(request.headers, Scope.READ)).name)
 
         transport = httpx.ASGITransport(build([Route("/usage", usage), Route("/balance", balance)]))
         self._client = httpx.AsyncClient(transport=transport, base_url="http://bot")
