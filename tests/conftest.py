@@ -101,6 +101,16 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a database that has all tables."""
+    yield from _with_all_tables(request, tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgres"][:THOROUGH])
+def small_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """As ``database_url``, on PostgreSQL only when the run is thorough."""
+    yield from _with_all_tables(request, tmp_path)
+
+
+def _with_all_tables(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite+aiosqlite:///{shutil.copy(request.getfixturevalue('template_file'), tmp_path)}"
         return
@@ -132,15 +142,18 @@ async def open_stage(database_url: str, tmp_path: Path) -> AsyncIterator[OpenSta
 
 
 @pytest.fixture
-async def open_small_stage(template_file: Path, tmp_path: Path) -> AsyncIterator[OpenStage]:
-    """As ``open_stage``, only on SQLite: for stories in which the database cannot matter."""
+async def open_small_stage(small_url: str, tmp_path: Path) -> AsyncIterator[OpenStage]:
+    """As ``open_stage``, only on SQLite: for stories that ask of the database what others have asked of both.
+
+    Thorough runs play these, too, on both.
+    """
     async with AsyncExitStack() as stack:
-        yield _opener(stack, tmp_path, f"sqlite:///{shutil.copy(template_file, tmp_path)}")
+        yield _opener(stack, tmp_path, small_url)
 
 
 @pytest.fixture
 async def stage(open_small_stage: OpenStage) -> Stage:
-    """An account with a saved card, webhooks, Socket Mode, SQLite."""
+    """An account with a saved card, webhooks, Socket Mode; small."""
     return await open_small_stage()
 
 

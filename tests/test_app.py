@@ -125,8 +125,8 @@ async def test_a_restart_loses_nothing(open_stage: OpenStage) -> None:
 # ── ways in ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_everything_works_over_http_alone(open_stage: OpenStage) -> None:
-    stage = await open_stage(socket=False, http=True, card="insufficient_funds")
+async def test_everything_works_over_http_alone(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage(socket=False, http=True, card="insufficient_funds")
     assert stage.slack.sockets.connections == 0
 
     form = await stage.form("7")

@@ -18,8 +18,8 @@ def amount_in(form: OpenView) -> str | None:
     return str(written) if written else None
 
 
-async def test_the_command_opens_a_form_with_everything_a_buyer_wants_to_know(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_the_command_opens_a_form_with_everything_a_buyer_wants_to_know(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
 
     form = await stage.form()
 

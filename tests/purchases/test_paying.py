@@ -80,8 +80,8 @@ async def test_a_declined_card_is_told_in_plain_words_and_leads_to_one_link(
     assert stage.charges() == [2500]
 
 
-async def test_the_old_intent_is_closed_before_another_way_to_pay_is_opened(open_stage: OpenStage) -> None:
-    stage = await open_stage(card="insufficient_funds")
+async def test_the_old_intent_is_closed_before_another_way_to_pay_is_opened(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage(card="insufficient_funds")
     await stage.buy("25")
     await stage.said("Pay $25.00 on Stripe’s page")
 
@@ -110,8 +110,8 @@ async def test_no_page_is_opened_as_long_as_the_old_intent_is_not_known_to_be_cl
     await stage.became("checkout", within=120)
 
 
-async def test_a_bank_that_wants_the_buyer_is_satisfied_on_stripes_page(open_stage: OpenStage) -> None:
-    stage = await open_stage(card="authentication_required")
+async def test_a_bank_that_wants_the_buyer_is_satisfied_on_stripes_page(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage(card="authentication_required")
     await stage.buy("25")
 
     card = await stage.said(
@@ -146,9 +146,9 @@ async def test_a_card_that_was_removed_at_stripe_meanwhile_leads_to_the_page(sta
 
 @pytest.mark.parametrize("how", ["deleted", "deleted with the form open", "of another Stripe account"])
 async def test_in_place_of_a_customer_that_is_gone_at_stripe_another_is_made_at_once(
-    open_stage: OpenStage, how: str
+    open_small_stage: OpenStage, how: str
 ) -> None:
-    stage = await open_stage()
+    stage = await open_small_stage()
     [gone] = [each["id"] for each in stage.stripe.state.customers]
     if how == "of another Stripe account":
         gone = "cus_elsewhere"
@@ -195,8 +195,8 @@ async def test_without_a_saved_card_the_purchase_is_paid_on_stripes_page(open_st
     assert stage.stripe.succeeded_intents()[0]["metadata"]["purchase_id"] == purchase.id
 
 
-async def test_a_card_saved_on_the_page_is_charged_in_slack_the_next_time(open_stage: OpenStage) -> None:
-    stage = await open_stage(customer=False)
+async def test_a_card_saved_on_the_page_is_charged_in_slack_the_next_time(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage(customer=False)
     await stage.buy("25")
     await stage.said("Pay $25.00")
     await stage.pay("mastercard", save=True)
@@ -296,8 +296,8 @@ async def test_a_purchase_that_waits_can_be_cancelled(open_stage: OpenStage) -> 
     assert stage.charges() == []
 
 
-async def test_whoever_pays_before_the_page_is_closed_has_paid(open_stage: OpenStage) -> None:
-    stage = await open_stage(card=None)
+async def test_whoever_pays_before_the_page_is_closed_has_paid(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage(card=None)
     await stage.buy("25")
     await stage.said("Pay $25.00")
     with stage.held_up("POST /v1/checkout/sessions/*/expire") as gate:

@@ -24,8 +24,8 @@ async def test_a_partial_refund_takes_its_part_off_the_balance(open_stage: OpenS
     assert await stage.balance() == "15.00"
 
 
-async def test_a_full_refund_takes_all_of_it(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_a_full_refund_takes_all_of_it(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.bought("25")
     stage.stripe.refund(intent_of(stage))
 

@@ -212,8 +212,8 @@ async def test_stripe_is_away_while_a_page_waits(open_small_stage: OpenStage) ->
     await stage.became("settled", within=900, step=60)
 
 
-async def test_the_clock_jumps_ahead_in_the_middle_of_a_charge(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_the_clock_jumps_ahead_in_the_middle_of_a_charge(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     with stage.held_up(CONFIRMING) as gate:
         await stage.buy("25")
         await gate.reached.wait()

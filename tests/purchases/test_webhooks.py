@@ -110,9 +110,9 @@ async def test_webhooks_that_come_after_polling_has_settled_change_nothing(open_
     assert stage.card().text == told
 
 
-async def test_a_webhook_may_know_of_a_page_before_we_do(open_stage: OpenStage) -> None:
+async def test_a_webhook_may_know_of_a_page_before_we_do(open_small_stage: OpenStage) -> None:
     """The answer with the page's address is lost, the buyer pays, and Stripe tells first."""
-    stage = await open_stage(card=None)
+    stage = await open_small_stage(card=None)
     stage.faults.arm(OPENING_PAGE, Kind.CUT_AFTER)
     await stage.buy("25")
     await stage.until(lambda: stage.pages())

@@ -181,8 +181,8 @@ async def _nothing_is_parked(stage: Stage) -> bool:
 # ── refused ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_an_account_that_is_not_there_is_named_and_nothing_is_booked(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_an_account_that_is_not_there_is_named_and_nothing_is_booked(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.price()
     genstudio = await stage.program()
     answer = await genstudio.send(use("1"), use("2", "nobody"), use("3"), use("4", "Acme"))
@@ -245,8 +245,8 @@ async def test_only_a_token_that_may_is_heard(stage: Stage) -> None:
     assert await reader.has() == "-1.00"
 
 
-async def test_a_balance_is_of_an_account_that_is_there(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_a_balance_is_of_an_account_that_is_there(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     genstudio = await stage.program()
     for account in ("nobody", "%00", "%ff", "acme%0a", "x" * 2_000):
         assert (await genstudio.ask("GET", f"accounts/{account}/balance")).status_code == 404
@@ -256,8 +256,8 @@ async def test_a_balance_is_of_an_account_that_is_there(open_stage: OpenStage) -
 # ── floods ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_flood_is_held_up_and_neither_others_nor_slack_are(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_a_flood_is_held_up_and_neither_others_nor_slack_are(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.price()
     flooder, other = await stage.program("flooder"), await stage.program("other")
     assert (await other.send(small("0"))).status_code == 204

@@ -134,8 +134,10 @@ async def test_a_hold_that_nobody_closes_gives_back_when_its_time_is_over(open_s
     assert await amounts(genstudio) == ("-1.00", "0.00", "-1.00")
 
 
-async def test_whether_it_goes_on_at_zero_is_the_accounts_to_say_and_the_answer_says_it(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_whether_it_goes_on_at_zero_is_the_accounts_to_say_and_the_answer_says_it(
+    open_small_stage: OpenStage,
+) -> None:
+    stage = await open_small_stage()
     await stage.change(overdraft=Credits.exactly("3"))
     genstudio = await stage.program()
     refused = await genstudio.hold()
@@ -174,8 +176,8 @@ async def test_a_request_that_is_repeated_under_its_key_makes_one_hold(open_stag
     assert Counter(answer.status_code for answer in await asyncio.gather(*at_once)) == {201: 10, 409: 10}
 
 
-async def test_a_hold_by_tokens_is_the_most_that_the_call_can_cost(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_a_hold_by_tokens_is_the_most_that_the_call_can_cost(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.price("2", "8", "0.5", "2.5", until=stage.ago(days=-1))
     await stage.price("3", "9", model="plain")
     await stage.change(at_zero=AtZero.GO_ON)

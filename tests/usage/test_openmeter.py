@@ -23,8 +23,8 @@ def event(id: str, stage: Stage, **told: Any) -> Event:
     return Event(**{**facts, "datacontenttype": "application/json", "time": stage.ago(minutes=int(id))})
 
 
-async def test_the_synchronous_client_reports_usage(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_the_synchronous_client_reports_usage(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     genstudio = await ready(stage)
     events = [event(str(n), stage) for n in range(1, 6)]
 

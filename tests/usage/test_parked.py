@@ -77,8 +77,8 @@ async def test_what_has_no_price_waits_in_sight_and_is_booked_when_the_price_arr
     assert await genstudio.has() == "-23.00"
 
 
-async def test_cached_tokens_wait_for_a_price_of_their_own(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_cached_tokens_wait_for_a_price_of_their_own(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.price("2", "8")
     genstudio = await stage.program()
     cached, written = {"cached_input_tokens": 1_000_000}, {"cache_write_tokens": 1_000_000}
@@ -121,8 +121,8 @@ async def test_late_events_land_at_the_price_and_the_markup_of_their_own_time(op
     }
 
 
-async def test_a_changed_price_or_markup_changes_no_old_debit(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_a_changed_price_or_markup_changes_no_old_debit(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.price()
     genstudio = await stage.program()
     old, at = use("1", at=stage.ago(days=3)), stage.ago(days=5)
@@ -204,8 +204,10 @@ async def test_what_waits_for_credit_is_booked_oldest_first_after_a_purchase(ope
     assert await genstudio.has() == "-15.00"
 
 
-async def test_a_greater_overdraft_lets_in_what_waits_though_nothing_was_ever_booked(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_a_greater_overdraft_lets_in_what_waits_though_nothing_was_ever_booked(
+    open_small_stage: OpenStage,
+) -> None:
+    stage = await open_small_stage()
     await stage.price()
     await stage.change(overdraft=Credits.ZERO)
     genstudio = await stage.program()
