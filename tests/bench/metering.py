@@ -125,10 +125,10 @@ async def _measure(measured: Measured, place: Place, around: Surroundings, round
                 **await _ledgers(place, sizes, stack),
             }
             await contest.run(rounds)
+    measured.notes += contest.notes
     killed = Stream(contest.next, 10 * events)
     measured.checks += [*place.checks(), *await _kill(place, around, killed), *await contest.checks(killed)]
     measured.rows += contest.rows
-    measured.notes += contest.notes
 
 
 async def _ledgers(place: Place, sizes: Sizes, stack: AsyncExitStack) -> dict[str, Ledger]:
@@ -163,6 +163,20 @@ class BotSizes(Sizes):
         self.note(stream, self._place.sizes_after(self._connection, newest))
 
 
+class Computed:
+    """What a processor did for an event, by the kind of the stream it came in."""
+
+    def __init__(self) -> None:
+        self._microseconds: defaultdict[tuple[bool, bool], list[float]] = defaultdict(list)
+
+    def note(self, stream: Stream, seconds: float) -> None:
+        self._microseconds[stream.hot, stream.ordered].append(seconds * 1_000_000 / stream.events)
+
+    def median(self, *, hot: bool, ordered: bool) -> float:
+        """In microseconds."""
+        return statistics.median(self._microseconds[hot, ordered])
+
+
 class Http:
     """Events over HTTP, so many in a request and so many requests in flight."""
 
@@ -175,7 +189,7 @@ class Http:
         self._in_flight = in_flight
         self._sizes = sizes
         self._sent: list[Sent] = []
-        self._computed: list[float] = []  # seconds of an event
+        self.computed = Computed()
 
     async def run(self, stream: Stream) -> float:
         self._load.prepare(Order(self._server.port, books.TOKEN, stream, self._per_request, self._in_flight))
@@ -184,17 +198,18 @@ class Http:
             sent = self._load.send()
         if len(sent.acknowledged) * self._per_request < stream.events:
             raise ConnectionError("the other side has gone")
-        self._computed.append((self._server.cpu_seconds - computed) / stream.events)
+        self.computed.note(stream, self._server.cpu_seconds - computed)
         self._sent.append(sent)
         return sent.seconds
 
     @property
     def note(self) -> str:
         """What it cost the server, and how long each request took among so many."""
-        computed = 1_000_000 * statistics.median(self._computed)
+        computed = self.computed.median(hot=True, ordered=True)
         p50 = statistics.median(sent.p50 for sent in self._sent)
         p99 = statistics.median(sent.p99 for sent in self._sent)
-        return f"the server computes {computed:.1f} µs for an event; a request takes p50 {p50:.1f}, p99 {p99:.1f} ms"
+        took = f"p50 {p50:.1f}, p99 {p99:.1f} ms"
+        return f"the server computes {computed:.1f} µs for an event of a hot account; a request takes {took}"
 
 
 class Inside:
@@ -204,11 +219,13 @@ class Inside:
         self._meter = meter
         self._per_request = per_request
         self._in_flight = in_flight
+        self.computed = Computed()
 
     async def run(self, stream: Stream) -> float:
         requests = iter([[as_event(use) for use in part] for part in stream.parts([self._per_request])])
-        began = time.perf_counter()
+        began, computed = time.perf_counter(), time.process_time()
         await asyncio.gather(*(self._call(requests) for _ in range(self._in_flight)))
+        self.computed.note(stream, time.process_time() - computed)
         return time.perf_counter() - began
 
     async def _call(self, requests: Iterator[list[Event]]) -> None:
@@ -261,7 +278,20 @@ class Contest:
     @property
     def notes(self) -> list[str]:
         served = [(who, ledger) for who, ledger in self.ledgers.items() if isinstance(ledger, Http)]
-        return [f"{self.place.name}, {who}: {ledger.note}" for who, ledger in served]
+        told = [f"{self.place.name}, {who}: {ledger.note}" for who, ledger in served]
+        missed = [(pair, row) for pair, row in zip(self.pairs, self.rows, strict=True) if not row.met]
+        return [*told, *(self._why(pair, row) for pair, row in missed)]
+
+    def _why(self, pair: Beside, row: Row) -> str:
+        """What the goal would have taken, and what the one core that Python computes on can give at the most."""
+        ours = self.ledgers[pair.ours]
+        assert isinstance(ours, Http | Inside)
+        spent = ours.computed.median(hot=pair.hot, ordered=pair.ordered)
+        needed = (row.goal or 0) * statistics.median(row.theirs)
+        return (
+            f"MISSED {row.name}: the goal takes {needed:.1f} k/s, {1000 / needed:.1f} µs an event; "
+            f"ours computes {spent:.1f} µs for one, which is {1000 / spent:.1f} k/s at the most, and waits for the rest"
+        )
 
     async def checks(self, killed: Stream) -> list[Check]:
         name, booked = self.place.name, self.streams
