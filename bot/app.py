@@ -4,10 +4,10 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from prometheus_client import CollectorRegistry, Gauge
 from pydantic import SecretStr
@@ -15,26 +15,41 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.types import ASGIApp
 
 from bot.accounts.directory import SlackDirectory
+from bot.accounts.listeners import Listeners as PeopleListeners
+from bot.alerts import routes as alert_routes
+from bot.alerts.by_mail import ByMail
 from bot.alerts.listeners import WORDS as ALERT_WORDS
 from bot.alerts.listeners import Listeners as AlertListeners
 from bot.alerts.reports import Reports
 from bot.alerts.service import Alerts
 from bot.clock import Clock, SystemClock
-from bot.clockwork import Clockwork, Crew
+from bot.clockwork import Clockwork, Crew, Worker
 from bot.db.engine import Database
 from bot.db.migrate import current, newest, upgrade
-from bot.doctor.patient import Parked, Patient, Stuck
+from bot.doctor.patient import Deaf, Parked, Patient, Stuck
 from bot.doctor.report import Report
 from bot.errors import Outage
+from bot.home.listeners import WORDS as HOME_WORDS
 from bot.home.listeners import Listeners as HomeListeners
+from bot.home.messages import Messages
+from bot.home.portal import Portals
+from bot.home.service import Homes
+from bot.home.statements import Statements
 from bot.ids import NewId, new_id
 from bot.ledger.service import Audit, Prover
+from bot.mail import store as mail_store
+from bot.mail.service import Mailer
 from bot.money import Credits
 from bot.outbox.service import Outbox
 from bot.payments.gateway import Hint
 from bot.payments.on_demand import ClosableGateway, GatewayOnDemand
+from bot.purchases import dossier
 from bot.purchases import proof as purchases_proof
 from bot.purchases import store as purchases_store
+from bot.purchases.asking.cards import Cards as AskingCards
+from bot.purchases.asking.listeners import WORDS as ASKING_WORDS
+from bot.purchases.asking.listeners import Listeners as AskingListeners
+from bot.purchases.asking.service import Asking
 from bot.purchases.cards import Cards
 from bot.purchases.forms import Nonces
 from bot.purchases.listeners import Listeners as BuyListeners
@@ -42,11 +57,15 @@ from bot.purchases.model import LIVE
 from bot.purchases.service import Purchases, stuck
 from bot.purchases.webhook import Webhook
 from bot.purchases.worker import PurchaseWorker
-from bot.settings import Settings
+from bot.settings import MailServer, Settings
 from bot.slack import bolt
 from bot.slack.boundary import Boundary
 from bot.slack.client import SlackClient
 from bot.slack.socket import SocketMode
+from bot.support.cards import Cards as SupportCards
+from bot.support.listeners import WORDS as SUPPORT_WORDS
+from bot.support.listeners import Listeners as SupportListeners
+from bot.support.service import Support
 from bot.text import Texts, texts_for
 from bot.tokens.service import Gate
 from bot.usage import proof as usage_proof
@@ -63,6 +82,9 @@ from bot.web.pages import ReturnPages
 from bot.web.server import Server
 from bot.web.slack_http import SlackDoor
 
+if TYPE_CHECKING:
+    from bot.mail.smtp import Smtp
+
 logger = logging.getLogger(__name__)
 
 _ASK_STRIPE_EVERY = 15.0  # seconds; a payment is credited within a minute though every webhook is lost
@@ -72,8 +94,15 @@ _COMMITTED_WITHIN = timedelta(minutes=2)  # no transaction takes so long
 _ROLL_UP_EVERY = 20.0
 _WARN_EVERY = 2.0  # what was found in the debit is told within ten seconds
 _CHECK_WARNINGS_EVERY = 3600.0
+_LEARN_ADDRESSES_EVERY = 3600.0
+_MAIL_WARNINGS_EVERY = 60.0
 _SEND_DIGESTS_EVERY = 60.0
 _LOOK_FOR_SPIKES_EVERY = 3600.0
+_END_REQUESTS_EVERY = 30.0
+_SEND_MAIL_EVERY = 5.0
+_LOOK_FOR_TROUBLE_EVERY = 60.0
+_REFRESH_HOMES_EVERY = 5.0
+_FORGET_VISITS_EVERY = 3600.0
 _LOOK_FOR_USAGE_EVERY = 5.0  # what was parked is booked within seconds of the price or the credit it waits for
 _SLACK = "https://app.slack.com/client"
 
@@ -102,19 +131,26 @@ class Bot:
         self._crew = Crew(200)
         self._workers = Crew(20)
         self.clockwork = Clockwork()
+        self._post: Worker | None = None
         self.directory = SlackDirectory(self.slack.profile, clock)
         self.outbox = Outbox(self.database, self.slack, clock)
+        nonces = Nonces(token.encode())
+        cards = AskingCards(clock, Cards(clock, settings.support_email))
         self.purchases = Purchases(
             database=self.database,
             directory=self.directory,
             gateway=self.gateway,
-            announce=Cards(clock, settings.support_email),
-            nonces=Nonces(token.encode()),
+            announce=cards,
+            nonces=nonces,
             clock=clock,
             new_id=new_id,
             frozen=lambda: not self.audit.ok,
             nudge=self._nudge,
         )
+        self.asking = Asking(
+            database=self.database, purchases=self.purchases, cards=cards, nonces=nonces, clock=clock, new_id=new_id
+        )
+        self.clockwork.every(_END_REQUESTS_EVERY, "requests that nobody answered", self.asking.end)
         self._worker = PurchaseWorker(
             database=self.database,
             directory=self.directory,
@@ -132,7 +168,8 @@ class Bot:
         self.meter.nudge = self.clockwork.every(_LOOK_FOR_USAGE_EVERY, "usage", self.meter.work).nudge
         parking = Parking(self.database, clock, rater)
         self.clockwork.every(_LOOK_FOR_USAGE_EVERY, "parked usage", parking.work)
-        self.clockwork.every(_ROLL_UP_EVERY, "hours of usage", Rollup(self.database, clock).work)
+        rollup = Rollup(self.database, clock)
+        self.clockwork.every(_ROLL_UP_EVERY, "hours of usage", rollup.work)
         self._api = Api(
             Gate(self.database, clock), self.meter, Holds(self.database, clock, rater, self.meter, new_id), clock
         )
@@ -152,9 +189,39 @@ class Bot:
             clock=clock,
             history=usage_store.spend_by_hour,
             spend=usage_store.spend_by_day_and_model,
+            complete_to=lambda: rollup.complete_to,
         )
         self.clockwork.every(_SEND_DIGESTS_EVERY, "digests", reports.send_digests)
         self.clockwork.every(_LOOK_FOR_SPIKES_EVERY, "spikes", reports.look_for_spikes)
+        server = settings.mail_server
+        self.support = Support(
+            database=self.database,
+            who_is=self.purchases.person,
+            purchases=dossier,
+            tell=SupportCards(clock, self.texts_of, settings.support_email),
+            clock=clock,
+            address=settings.support_email,
+            mail=server is not None,
+            nudge=self._nudge_mail,
+        )
+        self.clockwork.every(_LOOK_FOR_TROUBLE_EVERY, "cases of purchases in trouble", self.support.look_for_trouble)
+        if server:
+            by_mail = ByMail(
+                database=self.database,
+                clock=clock,
+                history=usage_store.spend_by_hour,
+                who_is=self.purchases.person,
+                nudge=self._nudge_mail,
+            )
+            self.clockwork.every(_LEARN_ADDRESSES_EVERY, "addresses of owners", by_mail.learn)
+            self.clockwork.every(_MAIL_WARNINGS_EVERY, "warnings by mail", by_mail.work)
+            mailer = Mailer(self.database, _smtp(server), clock, self.support.heard)
+            self._post = self.clockwork.every(_SEND_MAIL_EVERY, "mail", mailer.work)
+        self.homes = Homes(
+            self.database, self.purchases, self.slack.publish, self.texts_of, clock, settings.support_email
+        )
+        self._homes_worker = self.clockwork.every(_REFRESH_HOMES_EVERY, "homes", self.homes.refresh)
+        self.clockwork.every(_FORGET_VISITS_EVERY, "visits of homes", self.homes.forget)
         self.app = bolt.build(token=token, api_url=settings.slack_api_url)
         self._listen()
         self._socket: SocketMode | None = None
@@ -219,15 +286,35 @@ class Bot:
     def _nudge(self) -> None:
         self._purchase_worker.nudge()
         self.outbox.nudge()
+        self._homes_worker.nudge()
+
+    def _nudge_mail(self) -> None:
+        self.outbox.nudge()
+        if self._post:
+            self._post.nudge()
 
     def _listen(self) -> None:
         boundary = Boundary(self.texts_of, self._crew, self.settings.support_email)
         support = self.settings.support_email
         alerts = AlertListeners(self.alerts, boundary, self.texts_of)
-        words = dict.fromkeys(ALERT_WORDS, alerts.open_form)
-        BuyListeners(self.purchases, boundary, self.texts_of, support, words).register(self.app)
-        HomeListeners(self.database, self.purchases, boundary, self.texts_of, support).register(self.app)
+        asking = AskingListeners(self.asking, boundary, self.texts_of)
+        cases = SupportListeners(self.support, boundary, self.texts_of, support)
+        words = dict.fromkeys(ALERT_WORDS, alerts.open_form) | dict.fromkeys(ASKING_WORDS, asking.limit)
+        homes = HomeListeners(
+            self.homes,
+            Statements(self.database, self.homes),
+            Portals(self.homes, self.gateway.open_portal),
+            Messages(self.homes, self.slack, self._post is not None, self._nudge_mail),
+            boundary,
+            self.texts_of,
+        )
+        words |= dict.fromkeys(SUPPORT_WORDS, cases.command) | dict.fromkeys(HOME_WORDS, homes.history)
+        BuyListeners(self.purchases, boundary, self.texts_of, support, words, self.asking).register(self.app)
+        homes.register(self.app)
         alerts.register(self.app)
+        asking.register(self.app)
+        cases.register(self.app)
+        PeopleListeners(self.directory, boundary).register(self.app)
         bolt.acknowledge_the_rest(self.app)
 
     def _routes(self, signing_secrets: Sequence[str]) -> ASGIApp:
@@ -243,6 +330,7 @@ class Bot:
         if self.database.is_sqlite:
             await upgrade(self.database)
             await self.database.write(partial(purchases_store.release_all, now=self._clock.now()))
+            await self.database.write(mail_store.release_leases)
         elif await current(self.database) != newest():
             raise Unusable("the database is not of this version: run credits-bot migrate")
 
@@ -317,6 +405,11 @@ async def diagnose(settings: Settings) -> Report:
         async with database.read() as tx:
             return [Parked(**asdict(each)) for each in await usage_store.waiting(tx)]
 
+    async def look_for_deaf() -> Sequence[Deaf]:
+        async with database.read() as tx:
+            dead = await alert_routes.dead_everywhere(tx)
+        return [Deaf(account_id, *astuple(route)) for account_id, routes in dead.items() for route in routes]
+
     async with AsyncExitStack() as stack:
         stack.push_async_callback(database.dispose)
         stack.push_async_callback(gateway.aclose)
@@ -329,11 +422,20 @@ async def diagnose(settings: Settings) -> Report:
                 slack=slack.whoami,
                 socket=partial(slack.try_socket, _plain(settings.slack_app_token)),
                 stripe=gateway.probe,
+                portal=gateway.probe_portal,
                 customer=gateway.has_customer,
+                mail=lambda server: _smtp(server).probe(),
                 stuck=look_for_stuck,
                 parked=look_for_parked,
+                deaf=look_for_deaf,
             )
         )
+
+
+def _smtp(server: MailServer) -> "Smtp":
+    from bot.mail.smtp import Smtp  # brings a client that a bot without a mail server need not load
+
+    return Smtp(server)
 
 
 def _gateway(settings: Settings, api_key: str) -> GatewayOnDemand:
@@ -348,6 +450,7 @@ def _gateway(settings: Settings, api_key: str) -> GatewayOnDemand:
             webhook_secrets=_several(settings.stripe_webhook_secret),
             done_url=f"{here}/checkout/done" if here else _SLACK,
             cancelled_url=f"{here}/checkout/cancelled" if here else _SLACK,
+            automatic_tax=settings.stripe_automatic_tax,
         )
 
     return GatewayOnDemand(load)

@@ -12,6 +12,7 @@ class Refusal(Exception):
     def __init__(self, **facts: object) -> None:
         super().__init__(self.key, facts)
         self.facts = facts
+        self.ask_for: str | None = None  # what an owner could be asked for instead, as it was typed
 
 
 class Outage(Exception):

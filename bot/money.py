@@ -82,8 +82,8 @@ class AmbiguousAmount(ValueError):
 
 
 _SPACES = re.compile(r"[\s\u00a0\u202f\u2009]+")
-_FULL_WIDTH = str.maketrans("０１２３４５６７８９．，", "0123456789.,")
-_CURRENCY = re.compile(r"^(?:US\$|USD|\$)|(?:US\$|USD|\$)$", re.IGNORECASE)
+_FULL_WIDTH = {code + 0xFEE0: code for code in range(0x21, 0x7F)}  # what a Japanese or Chinese keyboard writes
+_CURRENCY = re.compile(r"^(?:US\$|\$US|USD|\$)|(?:US\$|\$US|USD|\$)$", re.IGNORECASE)
 _NO_CENTS = re.compile(r"(?<=[0-9])([.,]) ?[-–—]{1,2}$")  # 50,- as Danes write it, 50.– as the Swiss do
 _SIGNS = ".,'’"
 

@@ -1,8 +1,12 @@
 """The settings, from the environment or a file ``.env``. The only reader of either."""
 
 import logging
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
 from importlib.util import find_spec
-from typing import Self
+from typing import Final, Self
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -12,6 +16,76 @@ from sqlalchemy.exc import ArgumentError
 
 class SettingsError(Exception):
     """A setting has a value that cannot be used. Names the setting and never repeats its value."""
+
+
+_MAIL: Final = "smtp://USER:PASSWORD@HOST:587 or smtps://USER:PASSWORD@HOST:465"
+_ADDRESS: Final = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+", re.ASCII)
+_NEAR: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class StartTls(StrEnum):
+    """Whether a connection that began without TLS goes on with it."""
+
+    OFFERED = "offered"  # where the server offers it
+    REQUIRED = "required"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """Where mail is handed over, and as whose. ``tls`` is from the first byte on; ``patience`` in seconds."""
+
+    host: str
+    port: int
+    sender: str
+    tls: bool = False
+    starttls: StartTls = StartTls.OFFERED
+    user: str = ""
+    password: str = field(default="", repr=False)
+    patience: float = 20.0
+
+    @property
+    def is_near(self) -> bool:
+        """On this machine: nobody listens in between."""
+        return self.host in _NEAR
+
+
+def read_smtp_url(url: str, support_email: str) -> MailServer:
+    """Raise ``ValueError``, which never repeats the address: a password may stand in it."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    except ValueError:
+        raise ValueError(f"expected {_MAIL}") from None
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path.strip("/") or parts.fragment:
+        raise ValueError(f"expected {_MAIL}")
+    if unknown := options.keys() - {"starttls", "from", "timeout"}:
+        raise ValueError(f"{len(unknown)} unknown options after the question mark: there are starttls, from, timeout")
+    tls = parts.scheme == "smtps"
+    starttls = options.get("starttls", StartTls.OFFERED)
+    if starttls not in list(StartTls) or (tls and "starttls" in options):
+        raise ValueError("starttls is offered, required or never, and belongs to smtp:// alone")
+    if not re.fullmatch(r"[1-9]\d?", patience := options.get("timeout", "20"), re.ASCII):
+        raise ValueError("timeout is in seconds, 1 to 99")
+    return MailServer(
+        host=parts.hostname,
+        port=port or (465 if tls else 587),
+        sender=_sender(parts, options.get("from"), support_email),
+        tls=tls,
+        starttls=StartTls(starttls),
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        patience=float(patience),
+    )
+
+
+def _sender(parts: SplitResult, given: str | None, support_email: str) -> str:
+    """Who the mail is from: whoever is named, else the user that logs in, else support itself."""
+    if given is not None and not _ADDRESS.fullmatch(given):
+        raise ValueError("from is not a mail address")
+    user = unquote(parts.username or "")
+    return given or (user if _ADDRESS.fullmatch(user) else support_email)
 
 
 class Settings(BaseSettings):
@@ -28,6 +102,7 @@ class Settings(BaseSettings):
     stripe_api_key: SecretStr | None = None
     stripe_webhook_secret: SecretStr | None = None
     stripe_api_url: str = "https://api.stripe.com"
+    stripe_automatic_tax: bool = False
     database_url: str = "sqlite:///credits.db"
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
@@ -40,7 +115,14 @@ class Settings(BaseSettings):
     def secrets(self) -> list[str]:
         """Every secret, for the logs to leave out."""
         held = (getattr(self, name) for name in type(self).model_fields)
-        return [secret.get_secret_value() for secret in held if isinstance(secret, SecretStr)]
+        secrets = [secret.get_secret_value() for secret in held if isinstance(secret, SecretStr)]
+        return [*secrets, self.mail_server.password] if self.mail_server else secrets
+
+    @property
+    def mail_server(self) -> MailServer | None:
+        """Where mail goes; None when nobody said."""
+        url = self.smtp_url.get_secret_value().strip() if self.smtp_url else ""
+        return read_smtp_url(url, self.support_email) if url else None
 
     @classmethod
     def read(cls) -> Self:
@@ -79,6 +161,20 @@ class Settings(BaseSettings):
         except (ArgumentError, ValueError):  # what they say repeats the value
             raise ValueError("expected sqlite:///FILE or postgresql://USER@HOST:PORT/NAME") from None
         return f"{drivers[scheme]}://{rest}"
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and url.get_secret_value().strip():
+            read_smtp_url(url.get_secret_value().strip(), "")
+        return url
+
+    @field_validator("support_email")
+    @classmethod
+    def _one_address(cls, address: str) -> str:
+        if not _ADDRESS.fullmatch(address):
+            raise ValueError("expected one mail address, such as support@skydeck.ai")
+        return address
 
     @field_validator("log_level")
     @classmethod

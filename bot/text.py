@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from babel import Locale, UnknownLocaleError, negotiate_locale
+from babel.core import get_global
 from babel.dates import format_date
 from babel.lists import format_list
 from babel.messages.catalog import Catalog
@@ -21,7 +22,15 @@ from bot.money import GREATEST, LEAST, Credits, Usd, parse_usd
 
 FALLBACK: Final = "en"
 _FOLDER: Final = Path(__file__).parent / "locales"
-_ALIASES: Final = {"es_LA": "es_419", "zh_CN": "zh_Hans", "zh_TW": "zh_Hant", "no": "nb"}
+_ALIASES: Final = {
+    "es_LA": "es_419",
+    "zh": "zh_Hans",
+    "zh_CN": "zh_Hans",
+    "zh_TW": "zh_Hant",
+    "no": "nb",
+    "no_NO": "nb",
+}
+_COUNTRIES: Final = {"pt": "pt_PT"}  # CLDR writes the money of "pt" as Brazil does, which has a catalogue of its own
 
 
 class Texts:
@@ -29,7 +38,7 @@ class Texts:
 
     def __init__(self, language: str) -> None:
         self.language = language
-        self.locale = Locale.parse(language)
+        self.locale = Locale.parse(_COUNTRIES.get(language, language))
         self._sentences = _translations(language)
 
     def __call__(self, key: str, **facts: object) -> str:
@@ -58,6 +67,11 @@ class Texts:
             case tuple():
                 return format_list(fact, style="or", locale=self.locale)
         raise TypeError(f"no way to show {type(fact).__name__} in a sentence")
+
+    def exactly(self, credits: Credits) -> str:
+        """Every digit that matters, at least two decimals: figures that a reader may add up."""
+        exact = Decimal(credits.nano).scaleb(-9)
+        return format_decimal(exact, format=f"{self._two_places}#######", locale=self.locale)
 
     @property
     def _two_places(self) -> str:
@@ -106,7 +120,8 @@ def texts_for(locale: str | None) -> Texts:
         script = str(Locale.parse(asked, resolve_likely_subtags=True).script)
     except (ValueError, UnknownLocaleError):
         return Texts(FALLBACK)
-    wanted = [asked, f"{asked.partition('_')[0]}_{script}", asked.partition("_")[0]]
+    parent = get_global("parent_exceptions").get(asked, asked)  # of Mexican Spanish: that of Latin America
+    wanted = [asked, parent, f"{asked.partition('_')[0]}_{script}", asked.partition("_")[0]]
     return Texts(negotiate_locale(wanted, languages()) or FALLBACK)
 
 

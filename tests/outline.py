@@ -26,7 +26,7 @@ def _block(block: Json) -> Iterator[str]:
         case "header":
             yield f"## {block['text']['text']}"
         case "section":
-            yield block["text"]["text"]
+            yield " ".join([block["text"]["text"], *([_button(block["accessory"])] if "accessory" in block else [])])
         case "context":
             yield from (f"· {element['text']}" for element in block["elements"])
         case "divider":
@@ -42,6 +42,9 @@ def _block(block: Json) -> Iterator[str]:
 
 
 def _button(element: Json) -> str:
+    if element["type"] == "static_select":
+        chosen = element["initial_option"]["text"] if "initial_option" in element else element["placeholder"]
+        return f"({chosen['text']})"
     return f"[{element['text']['text']}{' -> ' + element['url'] if 'url' in element else ''}]"
 
 

@@ -330,7 +330,11 @@ class Stage:
     # ── what is seen ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def cards(self, user: str = OWNER) -> list[Message]:
-        """The living messages in somebody's conversation with the bot."""
+        """The living messages in somebody's conversation with the bot, without those about cases of support."""
+        return [each for each in self.letters(user) if not _key(each).startswith("case:")]
+
+    def letters(self, user: str = OWNER) -> list[Message]:
+        """All of them."""
         return [each for each in self.slack.messages(self.slack.dm(user)) if each.by_bot and each.metadata]
 
     def cards_in(self, channel: str) -> list[Message]:
@@ -481,18 +485,31 @@ class Stage:
             if by_id[ours].status is Status.QUARANTINED:
                 assert entry is None
             else:
-                assert entry == Credits.bought_for(Usd(intent["amount_received"]))
+                assert entry == Credits.bought_for(Usd(self._without_tax(intent)))
         causes = [cause for cause in booked if cause.startswith("purchase:")]
         credited = [each for each in paid if by_id[each].status is not Status.QUARANTINED]
         assert len(causes) == len(credited), "a credit without a payment"
 
     async def _the_balance_is_what_was_kept(self, booked: dict[str, Credits], spent: Credits) -> None:
         credited = {cause.partition(":")[2] for cause in booked if cause.startswith("purchase:")}
-        kept = sum(intent["amount_received"] for intent in self.stripe.succeeded_intents() if intent["id"] in credited)
-        state = self.stripe.state
-        kept -= sum(each["amount"] for each in state.refunds if each["status"] == "succeeded")
-        kept -= sum(each["amount"] for each in state.disputes if each["status"] not in ("won", "prevented"))
+        kept = 0
+        for intent in self.stripe.succeeded_intents():
+            if intent["id"] in credited:
+                bought = self._without_tax(intent)
+                kept += bought - self._gone(intent) * bought // int(intent["amount_received"])
         assert await self.balance() == str(Credits(Credits.bought_for(Usd(kept)).nano - spent.nano))
+
+    def _without_tax(self, intent: Json) -> int:
+        """The cents that came in for the goods."""
+        taxes = [each["total_details"]["amount_tax"] for each in self.pages() if each["payment_intent"] == intent["id"]]
+        return int(intent["amount_received"]) - sum(taxes)
+
+    def _gone(self, intent: Json) -> int:
+        """The cents that went back, of everything that was paid."""
+        state = self.stripe.state
+        back = [each for each in state.refunds if each["status"] == "succeeded"]
+        back += [each for each in state.disputes if each["status"] not in ("won", "prevented")]
+        return sum(each["amount"] for each in back if each["payment_intent"] == intent["id"])
 
     def _every_purchase_is_told(self, everything: list[Purchase]) -> None:
         for each in everything:
@@ -541,6 +558,11 @@ class Stage:
         assert not [secret for secret in secrets if secret in written]
         mistakes = [line for line in _of_interest(written) if "'exception'" in line]
         assert self.mistakes_are_expected or not mistakes, "\n".join(mistakes)
+
+
+def _key(message: Message) -> str:
+    """What the bot calls a message of its own."""
+    return str((message.metadata or {})["event_payload"]["key"])
 
 
 def _nobody_can_confirm(intent: Json) -> bool:

@@ -310,7 +310,7 @@ async def test_books_that_are_wrong_stop_the_selling_and_nothing_else(open_stage
 
     assert says(stage.slack.modal(OWNER)) == (
         "Buying is paused while we check our books. Nothing was charged. "
-        "Please try again later or write to support@skydeck.ai."
+        "Please try again later or write to support@skydeck.ai.\nContact support"
     )
     status, body = await ready(stage)
     assert (status, list(body["wrong"])) == (503, ["books"])

@@ -156,6 +156,7 @@ def test_an_account_is_added_shown_and_listed(on_both: Run) -> None:
         "customer": "cus_1",
         "at_zero": "stop",
         "overdraft": "100.00",
+        "trial_ends_at": None,
         "balance": "0.00",
         "balance_nano": 0,
         "held": "0.00",
@@ -269,6 +270,8 @@ def test_an_id_or_a_workspace_is_taken_once(on_both: Run) -> None:
         (["accounts", "add", "x", *ACME, "--enterprise", "T9"], "--enterprise"),
         (["accounts", "show"], "ID"),
         (["ledger", "statement", "acme", "--since", "yesterday"], "--since"),
+        (["ledger", "statement", "acme", "--month", "2026-11", "--since", "2026-11-01"], "--month or --since"),
+        (["accounts", "edit", "x", "--trial-ends", "soon"], "--trial-ends"),
         (["nonsense"], "nonsense"),
         (["run", "--nonsense"], "--nonsense"),
     ],
@@ -329,6 +332,24 @@ def test_a_statement_adds_up(on_both: Run, database_url: str) -> None:
     lines = on_both("ledger", "statement", "acme").stdout.splitlines()
     assert [line.split()[-1] for line in lines] == ["0.00", "1.00", "3.00", "7.00", "7.00"]
     assert len({len(line) for line in lines}) == 1, "the figures stand under each other"
+
+
+def test_a_statement_of_a_month_has_all_of_it(on_both: Run, database_url: str) -> None:
+    on_both("accounts", "add", "acme", *ACME)
+    _book(database_url, 10**9, 2 * 10**9)
+    told = [
+        json.loads(on_both("ledger", "statement", "acme", "--month", month, "--json").stdout)
+        for month in ("2026-10", "2026-11", "2026-12")
+    ]
+    assert [(each["opening"], each["closing"]) for each in told] == [("0.00",) * 2, ("0.00", "3.00"), ("3.00",) * 2]
+    assert "--month takes a month" in on_both("ledger", "statement", "acme", "--month", "11", code=2).stderr
+
+
+def test_the_end_of_a_trial_is_kept_and_shown(on_both: Run) -> None:
+    on_both("accounts", "add", "acme", *ACME, "--trial-ends", "2026-12-24")
+    on_both("accounts", "edit", "acme", "--name", "Acme")
+
+    assert json.loads(on_both("accounts", "show", "acme", "--json").stdout)["trial_ends_at"].startswith("2026-12-24")
 
 
 # ── setting up ────────────────────────────────────────────────────────────────────────────────────────────────────

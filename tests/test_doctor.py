@@ -10,17 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.accounts import store as accounts
 from bot.accounts.model import Account, Plan, Workspace
 from bot.db import migrate
 from bot.db.engine import Database
 from bot.doctor.examination import examine
-from bot.doctor.patient import Parked, Patient, Stuck
+from bot.doctor.patient import Deaf, Parked, Patient, Stuck
 from bot.doctor.report import Finding, Level, Report, blocking, ok, warning
 from bot.ledger import store as ledger
 from bot.ledger.model import Book, transfer
+from bot.mail import store as mail_store
+from bot.mail.model import Fate, Mail
+from bot.mail.smtp import Smtp
+from bot.mail.store import owe_mail
 from bot.money import Credits, Usd
 from bot.outbox import store as outbox
 from bot.outbox.model import Message, User
@@ -28,6 +34,7 @@ from bot.payments.stripe_gateway import StripeGateway
 from bot.prices.model import Unpriced
 from bot.sandbox.clock import WindableClock
 from bot.sandbox.faults import Kind
+from bot.sandbox.mail import MailBox
 from bot.sandbox.slack import Workspace as Slack
 from bot.sandbox.stripe import StripeAccount
 from bot.settings import Settings
@@ -49,12 +56,15 @@ class Ward:
 
     slack: Slack
     stripe: StripeAccount
+    mail: MailBox
     patient: Patient
 
     async def findings(self, **changes: Any) -> dict[str, Finding]:
         """What the doctor finds when these settings or parts of the patient are otherwise."""
         parts = {
-            name: changes.pop(name) for name in ("machine", "clock", "stuck", "parked", "database") if name in changes
+            name: changes.pop(name)
+            for name in ("machine", "clock", "stuck", "parked", "deaf", "database")
+            if name in changes
         }
         settings = self.patient.settings.model_copy(update=changes)
         report = await examine(replace(self.patient, settings=Settings.model_validate(settings.model_dump()), **parts))
@@ -72,11 +82,12 @@ async def migrated(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 async def ward(migrated: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Ward]:
     monkeypatch.chdir(tmp_path)  # away from any .env
-    slack, stripe = Slack(WindableClock()), StripeAccount(WindableClock())
+    slack, stripe, mail = Slack(WindableClock()), StripeAccount(WindableClock()), MailBox(WindableClock())
     slack.scopes = {*SCOPES, *OPTIONAL_SCOPES}
     slack_server, stripe_server = Server(slack.app), Server(stripe.app)
     await slack_server.start()
     await stripe_server.start()
+    await mail.start()
     slack.base_url, stripe.base_url = slack_server.url, stripe_server.url
     settings = Settings.model_validate(
         {
@@ -85,6 +96,7 @@ async def ward(migrated: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             "slack_api_url": f"{slack.base_url}/api/",
             "stripe_api_key": STRIPE_KEY,
             "stripe_api_url": stripe.base_url,
+            "smtp_url": mail.url,
         }
     )
     client = SlackClient(slack.bot_token, settings.slack_api_url)
@@ -96,21 +108,26 @@ async def ward(migrated: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     yield Ward(
         slack,
         stripe,
+        mail,
         Patient(
             settings=settings,
             database=migrated,
             slack=client.whoami,
             socket=partial(client.try_socket, slack.app_token),
             stripe=gateway.probe,
+            portal=gateway.probe_portal,
             customer=gateway.has_customer,
+            mail=lambda server: Smtp(server).probe(),
             stuck=_nothing_stuck,
             parked=_nothing_parked,
+            deaf=_nobody_deaf,
         ),
     )
     await gateway.aclose()
     await client.close()
     await slack_server.stop()
     await stripe_server.stop()
+    await mail.stop()
 
 
 async def _nothing_stuck() -> Stuck:
@@ -118,6 +135,10 @@ async def _nothing_stuck() -> Stuck:
 
 
 async def _nothing_parked() -> list[Parked]:
+    return []
+
+
+async def _nobody_deaf() -> list[Deaf]:
     return []
 
 
@@ -138,6 +159,7 @@ async def test_a_healthy_bot_gets_a_clean_bill(ward: Ward) -> None:
         "slack_app_token",
         "slack_signing_secret",
         "stripe_key",
+        "stripe_portal",
         "stripe_webhook",
         "clock_slack",
         "clock_stripe",
@@ -232,6 +254,18 @@ async def test_a_machine_that_reaches_nobody_is_told_whom_and_what_to_look_at(wa
     for name, setting in (("slack_bot_token", "SLACK"), ("slack_app_token", "SLACK"), ("stripe_key", "STRIPE")):
         assert (found[name].level, found[name].found) == (Level.BLOCKING, "this machine does not reach 127.0.0.1:9")
         assert f"name lookup, firewall and proxy of this machine, and whether {setting}_API_URL" in found[name].mend
+
+
+@on_sqlite
+async def test_a_portal_that_nobody_set_up_or_may_open_is_a_warning(ward: Ward) -> None:
+    assert (await ward.findings())["stripe_portal"].level is Level.OK
+    ward.stripe.portal.configured = False
+    found = (await ward.findings())["stripe_portal"]
+    assert (found.level, found.found) == (Level.WARNING, "nobody has set Stripe's customer portal up")
+    assert "settings/billing/portal" in found.mend
+    ward.stripe.api.denied.append("GET /v1/billing_portal/*")
+    found = (await ward.findings())["stripe_portal"]
+    assert (found.level, found.mend.partition(",")[0]) == (Level.WARNING, "let the key write Customer portal")
 
 
 @on_sqlite
@@ -390,6 +424,19 @@ async def test_usage_that_waits_is_told_with_what_it_waits_for(ward: Ward) -> No
 
 
 @on_sqlite
+async def test_places_that_warnings_do_not_reach_are_told(ward: Ward) -> None:
+    async def deaf() -> list[Deaf]:
+        return [Deaf("acme", "C0GONE", "is_archived", datetime(2026, 11, 3, tzinfo=UTC))]
+
+    found = (await ward.findings(deaf=deaf))["warnings"]
+    assert (found.level, found.found) == (
+        Level.WARNING,
+        "do not arrive any more: acme at C0GONE (is_archived, 2026-11-03)",
+    )
+    assert "/buy-credits alerts" in found.mend
+
+
+@on_sqlite
 async def test_every_reason_for_waiting_has_words(ward: Ward) -> None:
     for reason in (*Unpriced, *Waits):
 
@@ -520,3 +567,39 @@ def _stuck(**which: list[str]) -> Callable[[], Awaitable[Stuck]]:
         return Stuck(**which)
 
     return stuck
+
+
+@on_sqlite
+async def test_a_missing_mail_server_is_told_with_the_setting_that_is_missing(ward: Ward) -> None:
+    found = (await ward.findings(smtp_url=None))["mail"]
+    assert (found.level, found.found) == (Level.WARNING, "SMTP_URL is not set")
+    assert "support@skydeck.ai themselves" in found.why
+    assert "smtp://USER:PASSWORD@HOST:587" in found.mend
+
+
+@on_sqlite
+async def test_a_mail_server_that_takes_nothing_is_told_without_its_password(ward: Ward) -> None:
+    port = ward.mail.port
+    await ward.mail.stop()
+    found = (await ward.findings(smtp_url=SecretStr(f"smtp://bot:geheim@127.0.0.1:{port}")))["mail"]
+    assert (found.level, found.found) == (
+        Level.WARNING,
+        f"127.0.0.1:{port} does not take mail: no connection (ConnectionRefusedError)",
+    )
+    assert "geheim" not in str(found)
+
+
+@on_sqlite
+async def test_mail_that_does_not_arrive_is_told(ward: Ward, migrated: Database) -> None:
+    await migrated.write(lambda tx: owe_mail(tx, Mail("case:SKY-1:1", "s@x.example", "s", "b"), NOW))
+    assert (await ward.findings())["mails"].found == "1 mail waiting"
+    found = (await ward.findings(clock=ahead(3600)))["mails"]
+    assert found.level is Level.WARNING
+    assert "not tried yet" in found.found
+
+    async def give_up(tx: AsyncConnection) -> None:
+        [owed] = await mail_store.claim(tx, NOW, 1)
+        await mail_store.ended(tx, owed, Fate.GIVEN_UP, NOW, "550 no such user")
+
+    await migrated.write(give_up)
+    assert (await ward.findings())["mails"].found == "given up: case:SKY-1:1 to s@x.example (550 no such user)"

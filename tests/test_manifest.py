@@ -19,6 +19,7 @@ SCOPES_OF = {  # Slack's own documents say which
     "auth_test": set(),
     "apps_connections_open": set(),
     "views_open": set(),
+    "files_upload_v2": {"files:write"},
     "views_push": set(),
     "views_update": set(),
     "views_publish": set(),
@@ -28,7 +29,7 @@ SCOPES_OF = {  # Slack's own documents say which
     "conversations_open": {"im:write"},
     "conversations_info": {"channels:read", "groups:read"},
     "conversations_history": {"im:history", "channels:history", "groups:history"},
-    "users_info": {"users:read"},
+    "users_info": {"users:read", "users:read.email"},
 }
 
 
@@ -53,7 +54,7 @@ def test_slacks_limits_are_kept(url: str | None) -> None:
     for shortcut in features["shortcuts"]:
         assert len(shortcut["name"]) <= 24
         assert len(shortcut["description"]) <= 150
-        assert shortcut["type"] == "global"
+        assert shortcut["type"] in ("global", "message")
     for command in features["slash_commands"]:
         assert len(command["command"]) <= 32
         assert len(command["description"]) <= 2000
@@ -73,12 +74,15 @@ def test_it_asks_for_the_scopes_that_the_code_uses_and_for_no_other() -> None:
 def test_commands_and_shortcuts_are_those_that_are_listened_to() -> None:
     features = read()["features"]
     assert [command["command"] for command in features["slash_commands"]] == [names.BUY_COMMAND]
-    assert [shortcut["callback_id"] for shortcut in features["shortcuts"]] == [names.BUY_SHORTCUT]
+    assert [(shortcut["type"], shortcut["callback_id"]) for shortcut in features["shortcuts"]] == [
+        ("global", names.BUY_SHORTCUT),
+        ("message", names.SUPPORT_SHORTCUT),
+    ]
 
 
 def test_in_socket_mode_slack_needs_no_address() -> None:
     assert read()["settings"] == {
-        "event_subscriptions": {"bot_events": ["app_home_opened"]},
+        "event_subscriptions": {"bot_events": ["app_home_opened", "user_change"]},
         "interactivity": {"is_enabled": True},
         "org_deploy_enabled": False,
         "socket_mode_enabled": True,

@@ -136,9 +136,8 @@ def test_no_reading_is_ever_a_guess(typed: str, convention: dict[str, str]) -> N
         amount = parse_usd(typed, **convention)
     except (UnreadableAmount, AmbiguousAmount):
         return
-    bare = _with_cents(
-        re.sub(r"^(us\$|usd|\$)|(us\$|usd|\$)$", "", _plain(typed), count=1, flags=re.IGNORECASE).strip()
-    )
+    dollars = r"us\$|\$us|usd|\$"
+    bare = _with_cents(re.sub(rf"^({dollars})|({dollars})$", "", _plain(typed), count=1, flags=re.IGNORECASE).strip())
     meanings = {
         (decimal, group): meaning
         for decimal, group in itertools.permutations([".", ",", "'", "’", " "], 2)
@@ -208,7 +207,7 @@ def test_a_dollar_buys_a_credit_to_the_last_cent(amount: Usd) -> None:
 
 
 def _plain(typed: str) -> str:
-    marks = str.maketrans("０１２３４５６７８９．，", "0123456789.,")
+    marks = str.maketrans("０１２３４５６７８９．，＇－＄ＵＳＤｕｓｄ", "0123456789.,'-$USDusd")
     return re.sub(r"\s+", " ", typed.translate(marks)).strip()
 
 

@@ -12,10 +12,13 @@ from click.testing import CliRunner
 
 from bot.app import Bot
 from bot.cli import main
+from bot.mail.model import TRIED_FOR
 from bot.sandbox.world import World
-from bot.settings import Settings
+from bot.settings import Settings, StartTls, read_smtp_url
 from bot.slack import names
-from bot.slack.manifest import manifest
+from bot.slack.manifest import OPTIONAL_SCOPES, manifest
+from bot.support.listeners import WORDS as SUPPORT_WORDS
+from bot.support.model import new_number
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -140,3 +143,22 @@ def test_the_slash_command_is_called_by_its_name() -> None:
 
     assert names.BUY_COMMAND in told
     assert told <= {names.BUY_COMMAND, *(path for _, path in ADDRESSES)}
+
+
+def test_mail_servers_are_named_as_it_says() -> None:
+    [row] = re.findall(r"^\| `SMTP_URL` .*$", README, re.MULTILINE)
+    url, other = re.findall(r"`(smtps?://[^`]+)`", row)
+    options = re.findall(r"`[?&]([a-z]+=[^`]+)`", README)
+    server = read_smtp_url(f"{url}?{'&'.join(options)}", "support@skydeck.ai")
+
+    assert (server.host, server.port, server.user, server.password) == ("host", 587, "user", "password")
+    assert (server.starttls, server.sender) == (StartTls.REQUIRED, "credits@example.com")
+    assert read_smtp_url(other.replace("…", "user:password@host"), "support@skydeck.ai").tls
+
+
+def test_a_case_is_numbered_and_a_person_is_reached_as_it_says() -> None:
+    [shown] = {word for word in IN_WORDS if word.startswith("SKY-")}
+    assert len(shown) == len(new_number())
+    assert f"{names.BUY_COMMAND} {SUPPORT_WORDS[0]}" in IN_WORDS
+    assert "users:read.email" in OPTIONAL_SCOPES
+    assert f"has not done so for {TRIED_FOR.total_seconds() / 3600:.0f} hours" in README

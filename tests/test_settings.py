@@ -1,13 +1,22 @@
 """The settings: plain names are understood, mistakes are named, and no value of a mistake is ever repeated."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from bot.settings import Settings, SettingsError
+from bot.settings import MailServer, Settings, SettingsError, StartTls
 
 SECRET = "geheim-4711"
+
+
+def _server(
+    sender: str = "support@skydeck.ai", user: str = "", password: str = "", tls: bool = False, **more: Any
+) -> MailServer:
+    """A server at mail.example."""
+    facts = {"port": 465 if tls else 587, "user": user, "password": password, "tls": tls, **more}
+    return MailServer(host="mail.example", sender=sender, **facts)
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +71,15 @@ def test_the_database_is_named_as_people_name_it(
         ("PUBLIC_URL", SECRET),
         ("STRIPE_API_URL", SECRET),
         ("SLACK_API_URL", SECRET),
+        ("SMTP_URL", SECRET),
+        ("SMTP_URL", f"https://bot:{SECRET}@mail.example"),
+        ("SMTP_URL", f"smtp://bot:{SECRET}@mail.example:{SECRET}"),
+        ("SMTP_URL", f"smtp://bot:{SECRET}@mail.example/{SECRET}"),
+        ("SMTP_URL", f"smtp://mail.example?{SECRET}=1"),
+        ("SMTP_URL", f"smtp://mail.example?starttls={SECRET}"),
+        ("SMTP_URL", f"smtps://mail.example?from={SECRET}"),
+        ("SUPPORT_EMAIL", f"{SECRET}@a.example,{SECRET}@b.example"),
+        ("SUPPORT_EMAIL", SECRET),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_and_not_repeated(
@@ -130,17 +148,38 @@ def test_the_log_level_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "value"),
     [
-        *("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET"),
-        *("STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "SMTP_URL"),
+        *((name, SECRET) for name in ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET")),
+        *((name, SECRET) for name in ("STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET")),
+        ("SMTP_URL", f"smtp://bot:{SECRET}@mail.example"),
     ],
 )
-def test_a_secret_does_not_print(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(name, SECRET)
+def test_a_secret_does_not_print(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
     settings = Settings.read()
-    assert SECRET not in f"{settings!r} {settings} {settings.model_dump()}"
-    assert getattr(settings, name.lower()).get_secret_value() == SECRET
+    assert SECRET not in f"{settings!r} {settings} {settings.model_dump()} {settings.mail_server}"
+    assert getattr(settings, name.lower()).get_secret_value() == value
+    assert SECRET in settings.secrets
+
+
+@pytest.mark.parametrize(
+    ("written", "understood"),
+    [
+        ("smtp://mail.example", MailServer("mail.example", 587, "support@skydeck.ai")),
+        ("smtp://mail.example:25?starttls=never", _server(port=25, starttls=StartTls.NEVER)),
+        ("smtp://mail.example?starttls=required&timeout=5", _server(starttls=StartTls.REQUIRED, patience=5.0)),
+        ("smtp://bot:p%40ss%3A@mail.example", _server(user="bot", password="p@ss:")),
+        ("smtp://bot@acme.example:pw@mail.example", None),
+        ("smtp://bot%40acme.example:pw@mail.example", _server("bot@acme.example", "bot@acme.example", "pw")),
+        ("smtps://bot:pw@mail.example?from=credits@acme.example", _server("credits@acme.example", "bot", "pw", True)),
+    ],
+)
+def test_the_mail_server_is_named_as_people_name_it(
+    written: str, understood: MailServer | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMTP_URL", written)
+    assert Settings.read().mail_server == (understood or _server("bot@acme.example", "bot@acme.example", "pw"))
 
 
 def test_nobody_changes_the_settings_of_a_running_bot() -> None:

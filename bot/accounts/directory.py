@@ -36,7 +36,7 @@ class SlackDirectory:
     """Asks Slack, and remembers the answers in memory.
 
     An answer that is still good is given at once and then renewed: whoever changed their language, or became a guest,
-    is known as that when they press something for the second time.
+    is known as that when they press something for the second time, even where Slack's word of it was lost.
     """
 
     def __init__(self, profile: Profile, clock: Clock) -> None:
@@ -57,6 +57,11 @@ class SlackDirectory:
                 self._crew.start(self._renew(workspace, user_id))
             return known[1]
         return await self._ask(workspace, user_id)
+
+    async def changed(self, workspace: Workspace, user_id: str) -> None:
+        """Slack says that somebody is not what they were: ask anew, if it is somebody we remember."""
+        if user_id in self._known:
+            await self._renew(workspace, user_id)
 
     async def _renew(self, workspace: Workspace, user_id: str) -> None:
         try:
@@ -86,11 +91,14 @@ class SlackDirectory:
 
 def read_person(user: Mapping[str, Any], workspace: Workspace) -> Person:
     """A person from Slack's ``user`` object, seen from ``workspace``."""
+    profile = user.get("profile") or {}
     return Person(
         id=user["id"],
         standing=_standing(user, workspace),
         locale=user.get("locale"),
         time_zone=user.get("tz"),
+        name=profile.get("real_name") or user.get("name") or "",
+        email=profile.get("email") or None,
     )
 
 

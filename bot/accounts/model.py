@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from bot.errors import Refusal
@@ -20,6 +21,11 @@ class Plan(StrEnum):
     @property
     def paid(self) -> bool:
         return self is not Plan.FREE_TRIAL
+
+    @property
+    def label(self) -> str:
+        """``Advanced Plus``: what it is called everywhere."""
+        return self.value.replace("_", " ").title()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,7 @@ class Account:
     customer: str | None = None  # at Stripe
     at_zero: AtZero = AtZero.STOP
     overdraft: Credits = OVERDRAFT  # how far below zero use that has happened already may bring the balance
+    trial_ends_at: datetime | None = None  # where it is known
 
 
 class Standing(StrEnum):
@@ -74,6 +81,8 @@ class Person:
     standing: Standing
     locale: str | None = None
     time_zone: str | None = None
+    name: str = ""
+    email: str | None = None  # None as well where the bot may not see it: the scope for it is optional
 
 
 class NoAccount(Refusal):
@@ -106,7 +115,9 @@ def may_buy(account: Account | None, user_id: str, person: Person | None) -> Acc
     if person is not None and person.standing is not Standing.MEMBER:
         raise NotFullMember(person.standing, **who_to_ask(account))
     if user_id not in account.owners:
-        raise NotOwner(**who_to_ask(account))
+        refusal = NotOwner(**who_to_ask(account))
+        refusal.ask_for = "" if account.plan.paid and account.owners else None
+        raise refusal
     if not account.plan.paid:
         raise NotPaid(account=account.name)
     return account

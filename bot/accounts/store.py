@@ -86,6 +86,7 @@ async def _where(tx: AsyncConnection, condition: ColumnElement[bool], *, lock: b
             customer=row.customer,
             at_zero=AtZero(row.at_zero),
             overdraft=Credits(row.overdraft_nano),
+            trial_ends_at=row.trial_ends_at,
         )
     return list(found.values())
 
@@ -108,4 +109,5 @@ def _columns(account: Account) -> dict[str, object]:
         "customer": account.customer,
         "at_zero": account.at_zero,
         "overdraft_nano": account.overdraft.nano,
+        "trial_ends_at": account.trial_ends_at,
     }

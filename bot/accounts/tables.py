@@ -19,6 +19,7 @@ accounts = Table(
     Column("created_at", Instant, nullable=False),
     Column("at_zero", Text, nullable=False),
     Column("overdraft_nano", Whole, nullable=False),
+    Column("trial_ends_at", Instant),
     one_of("plan", Plan),
     Index("uq_accounts_workspace", "enterprise_id", "team_id", unique=True),
     sqlite_strict=True,

@@ -10,8 +10,10 @@ from slack_sdk.models.views import View
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.accounts.model import Workspace
+from bot.alerts.answers import read_settings
+from bot.alerts.forms import Settings, ask_shared, settings
 from bot.alerts.service import Alerts
-from bot.alerts.views import Settings, ask_shared, chosen_snooze, read_settings, settings, test_sent, why
+from bot.alerts.views import chosen_snooze, test_sent, why
 from bot.clockwork import at_most
 from bot.errors import Outage, Refusal
 from bot.slack import mrkdwn, names

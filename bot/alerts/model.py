@@ -25,6 +25,7 @@ CALM: Final = timedelta(minutes=1)  # a level has recovered when two looks that 
 EDIT_EVERY: Final = timedelta(minutes=1)  # at most, where only figures change
 LOOK_EVERY: Final = timedelta(hours=1)  # while an episode is open, so that its message is never older
 FARTHEST_LOOK: Final = timedelta(days=1)  # at a level by days that is far from reached
+NEW_LOOK: Final = timedelta(hours=6)  # at a level by days while there is no forecast yet
 MARGIN: Final = 10 * NANO_PER_CENT  # a balance is at least so far above a level when it has recovered: 110 % of 0 is 0
 
 _DAY: Final = timedelta(days=1)
@@ -46,6 +47,7 @@ class Facts:
     last_purchase: Credits | None
     run_out: RunOut | None  # by a forecast for this balance
     now: datetime
+    used: bool = False  # lately: enough for a forecast soon
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,8 @@ def next_due(rules: Rules, facts: Facts, places: Iterable[str], episodes: Iterab
 def bounds(rules: Rules, facts: Facts, places: Iterable[str], episodes: Iterable[Episode]) -> Bounds:
     """Between which balances nothing begins or ends. Asked after a look, about what it left.
 
-    For a level by days they are where the present pace puts it, and ``next_due`` looks after changes of pace.
+    For a level by days they are where the present pace puts it, and ``next_due`` looks after changes of pace. Where
+    nothing is used, the next use is what begins one.
     """
     lows, highs = [], []
     for spot in _spots(rules, facts, places, episodes):
@@ -182,7 +185,8 @@ def bounds(rules: Rules, facts: Facts, places: Iterable[str], episodes: Iterable
             continue
         if spot.episode is None:
             if not spot.under and spot.marks.reached < facts.balance.nano:
-                lows.append(spot.marks.reached)
+                idle = isinstance(rules.triggers[spot.level], Days) and not facts.run_out and not facts.used
+                lows.append(facts.balance.nano - 1 if idle else spot.marks.reached)
         elif spot.episode.calm_since:
             lows.append(spot.marks.back - 1)
         else:
@@ -291,9 +295,12 @@ def _due(rules: Rules, facts: Facts, spots: Iterable[_Spot]) -> Iterator[datetim
                 continue
             if facts.balance.nano <= marks.reached:
                 yield _hush(rules, level, now) or now
-            elif isinstance(trigger := rules.triggers[level], Days) and facts.run_out:
-                ahead = facts.run_out.likely - now - trigger.days * _DAY
-                yield now + min(ahead, max(LOOK_EVERY, min(ahead / 4, FARTHEST_LOOK)))
+            elif isinstance(trigger := rules.triggers[level], Days):
+                if facts.run_out:
+                    ahead = facts.run_out.likely - now - trigger.days * _DAY
+                    yield now + min(ahead, max(LOOK_EVERY, min(ahead / 4, FARTHEST_LOOK)))
+                elif facts.used:
+                    yield now + NEW_LOOK
             continue
         yield now + LOOK_EVERY
         if episode.snoozed_until:

@@ -1,7 +1,7 @@
 """What an account is told though nothing runs out: a digest of its week, and that today is unlike other days."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.accounts import store as accounts
 from bot.alerts import model, routes, store, views
+from bot.alerts.digest import digest
 from bot.alerts.model import Snooze
 from bot.alerts.service import History, outlook
 from bot.alerts.spike import Spike, spike
@@ -31,11 +32,14 @@ Spend = Callable[[AsyncConnection, str, ZoneInfo, date, date], Awaitable[Mapping
 class Reports:
     """Each is a message of its own key, so that whatever comes twice is said once."""
 
-    def __init__(self, *, database: Database, clock: Clock, history: History, spend: Spend) -> None:
+    def __init__(
+        self, *, database: Database, clock: Clock, history: History, spend: Spend, complete_to: Callable[[], datetime]
+    ) -> None:
         self._database = database
         self._clock = clock
         self._history = history
         self._spend = spend
+        self._complete_to = complete_to  # what was spent until then is in both
 
     async def send_digests(self) -> int:
         """Tell the accounts whose time has come about the week before this one. How many they were."""
@@ -52,6 +56,8 @@ class Reports:
             zone = set_up.rules.zone
             today = now.astimezone(zone).date()
             monday = today - today.weekday() * _DAY
+            if self._complete_to() < datetime.combine(monday, time(), zone):
+                return  # the week is not told before all of it is known
             spent = await self._spend(tx, account_id, zone, monday - 7 * _DAY, monday - _DAY)
             history = await self._history(tx, account_id)
         write = partial(self._write_digest, account_id, set_up, monday, spent, history, now)
@@ -76,7 +82,7 @@ class Reports:
         if not any(spent.values()):
             return
         account = must(await accounts.of_id(tx, account_id))
-        said = views.digest(texts_for(account.language), outlook(account, balance, history, now, zone), spent)
+        said = digest(texts_for(account.language), outlook(account, balance, history, now, zone), spent)
         for place in await routes.places(tx, account, set_up.channels):
             await routes.tell(tx, routes.key_of("digest", str(monday), place, account_id), place, said, now)
 
@@ -90,7 +96,7 @@ class Reports:
                 history = await self._history(tx, account_id)
                 rules = (await store.set_up_of(tx, account_id)).rules
             hushed = rules.quiet and rules.quiet.until(now, rules.zone)
-            if not hushed and (found := spike(history, now, rules.zone)):
+            if rules.spikes and not hushed and (found := spike(history, now, rules.zone)):
                 await self._database.write(partial(self._write_spike, account_id, found, history, now))
         return 0
 

@@ -93,6 +93,7 @@ class Rules:
     recovery: int = 110  # percent of a level that make it recovered
     quiet: Quiet | None = None
     time_zone: str = "UTC"  # the account's, an IANA name
+    spikes: bool = True  # whether it is told of a day unlike others
 
     @property
     def zone(self) -> ZoneInfo:
@@ -102,12 +103,13 @@ class Rules:
         """What ``of_json`` reads: ``{"low": {"days": 7}, "critical": {"amount": "10.00"}, "empty": null, …}``."""
         quiet = self.quiet and {"from": f"{self.quiet.start:%H:%M}", "to": f"{self.quiet.end:%H:%M}"}
         levels = {level.value: _trigger_as_json(self.triggers.get(level)) for level in Level}
-        return {**levels, "recovery": self.recovery, "quiet": quiet, "time_zone": self.time_zone}
+        others = {"recovery": self.recovery, "quiet": quiet, "time_zone": self.time_zone, "spikes": self.spikes}
+        return {**levels, **others}
 
     @classmethod
     def of_json(cls, value: object) -> Self:
         """The rules that ``as_json`` wrote. Raise ``BadRules``."""
-        names = {*map(str, Level), "recovery", "quiet", "time_zone"}
+        names = {*map(str, Level), "recovery", "quiet", "time_zone", "spikes"}
         if not isinstance(value, Mapping) or set(value) != names:
             raise BadRules("rules", f"an object of {', '.join(sorted(names))}")
         recovery, zone = value["recovery"], value["time_zone"]
@@ -115,8 +117,10 @@ class Rules:
             raise BadRules("recovery", f"a whole number from {RECOVERY[0]} to {RECOVERY[-1]}")
         if not is_zone(zone):
             raise BadRules("time_zone", "a name such as Europe/Copenhagen")
+        if not isinstance(value["spikes"], bool):
+            raise BadRules("spikes", "true or false")
         triggers = {level: trigger for level in Level if (trigger := _trigger_of(level, value[level]))}
-        return cls(triggers, recovery, _quiet_of(value["quiet"]), zone)
+        return cls(triggers, recovery, _quiet_of(value["quiet"]), zone, value["spikes"])
 
 
 DEFAULTS: Final = Rules()

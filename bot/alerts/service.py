@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -14,12 +14,14 @@ from bot.accounts import store as accounts
 from bot.accounts.model import Account, NoAccount, Person, Standing, Workspace, who_to_ask
 from bot.alerts import model, routes, store, views
 from bot.alerts.forecast import run_out
+from bot.alerts.forms import Settings
 from bot.alerts.model import Effect, Episode, Facts, Outcome, Say, Snooze
 from bot.alerts.rules import Trigger, is_zone
 from bot.clock import Clock
 from bot.db import versions
 from bot.db.engine import Database, must
 from bot.errors import Refusal
+from bot.faultpoint import faultpoint
 from bot.ids import NewId
 from bot.ledger import store as ledger
 from bot.money import Credits
@@ -31,6 +33,7 @@ from bot.text import texts_for
 logger = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 100
+_LATELY = timedelta(days=14)  # without use for so long, an account waits for its next one
 
 History = Callable[[AsyncConnection, str], Awaitable[Mapping[datetime, Credits]]]
 """What an account spent in each hour, by the hour's beginning."""
@@ -95,10 +98,12 @@ class Alerts:
 
     async def look(self, account_id: str) -> None:
         """Bring the account's warnings up to what is so now."""
+        faultpoint("A1")
         async with self._database.read() as tx:
             history = await self._history(tx, account_id)
             last_purchase = await self._last_purchase(tx, account_id)
         await self._database.write(partial(self._look, account_id, history, last_purchase))
+        faultpoint("A3")
 
     async def _look(
         self,
@@ -116,7 +121,8 @@ class Alerts:
         set_up = await store.set_up_of(tx, account_id)
         rules = set_up.rules
         stands = outlook(account, balance, history, now, rules.zone)
-        facts = Facts(balance, last_purchase, stands.run_out, now)
+        used = any(hour > now - _LATELY for hour in history)
+        facts = Facts(balance, last_purchase, stands.run_out, now, used)
         places = await routes.places(tx, account, set_up.channels)
         standing = await store.open_episodes(tx, account_id)
         outcome = model.look(rules, facts, places, standing, self._new_id)
@@ -126,6 +132,7 @@ class Alerts:
         bounds = model.bounds(rules, facts, places, left)
         await ledger.watch(tx, account_id, bounds.low, bounds.high)
         await store.look_again(tx, account_id, model.next_due(rules, facts, places, left))
+        faultpoint("A2")
 
     # ── what people press ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -171,7 +178,7 @@ class Alerts:
 
     # ── what owners set up ────────────────────────────────────────────────────────────────────────────────────────
 
-    async def settings(self, workspace: Workspace, user_id: str) -> tuple[Account, views.Settings]:
+    async def settings(self, workspace: Workspace, user_id: str) -> tuple[Account, Settings]:
         """What holds now, for its form. Raise the reason why this person may not see it.
 
         Where nobody chose, the account's days begin when those of the person who asks do.
@@ -186,9 +193,9 @@ class Alerts:
         if channels is None:
             channels = [account.channel] if account.channel else []
         digest = set_up.digest_at is not None
-        return account, views.Settings(tuple(channels), rules, account.language, digest)
+        return account, Settings(tuple(channels), rules, account.language, digest)
 
-    async def set_up(self, workspace: Workspace, user_id: str, chosen: views.Settings) -> Account:
+    async def set_up(self, workspace: Workspace, user_id: str, chosen: Settings) -> Account:
         """Let this hold from now on; the account is due to be looked at. Raise the reason why it may not."""
         person = await self._who_is(workspace, user_id)
 
@@ -248,13 +255,13 @@ class Alerts:
             return False
         account = must(await accounts.of_id(tx, account_id))
         channels = (await store.set_up_of(tx, account_id)).channels
-        instead = await routes.places(tx, account, channels)
+        onwards = [place for place in await routes.places(tx, account, channels) if place != dead.place]
         said = views.dead_route(
             texts_for(account.language),
             account.name,
             route=dead.place,
             error=dead.reason,
-            instead=next(iter(instead), None),
+            instead=next(iter(onwards), None),
         )
         for owner in account.owners:
             if owner != dead.place:

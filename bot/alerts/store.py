@@ -1,18 +1,19 @@
 """Alerts in the database. The caller owns the transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.accounts.tables import accounts
+from bot.accounts.model import Workspace
+from bot.accounts.tables import accounts, owners
 from bot.alerts.model import Episode
 from bot.alerts.rules import DEFAULTS, Level, Rules
-from bot.alerts.tables import dead_places, episodes, looks, settings
+from bot.alerts.tables import dead_places, episodes, known_addresses, looks, settings
 from bot.db.engine import must
 from bot.ledger.tables import balances, entries
 
@@ -146,16 +147,61 @@ async def moved_since(tx: AsyncConnection, since: datetime) -> Sequence[str]:
 # ── places ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def dead(tx: AsyncConnection, account_id: str) -> dict[str, str]:
-    """Where messages do not arrive any more, and why."""
+class Gone(NamedTuple):
+    """Why messages do not arrive at a place any more, in Slack's word, and since when that is known."""
+
+    error: str
+    since: datetime
+
+
+async def dead(tx: AsyncConnection, account_id: str) -> Mapping[str, Gone]:
+    """Where messages about the account do not arrive any more."""
     query = select(dead_places).where(dead_places.c.account_id == account_id)
-    return {row.place: row.error for row in await tx.execute(query)}
+    return {row.place: Gone(row.error, row.since) for row in await tx.execute(query)}
+
+
+async def with_dead_places(tx: AsyncConnection) -> Sequence[str]:
+    """Accounts that have any."""
+    query = select(dead_places.c.account_id).distinct().order_by(dead_places.c.account_id)
+    return (await tx.execute(query)).scalars().all()
 
 
 async def give_up(tx: AsyncConnection, account_id: str, place: str, error: str, at: datetime) -> bool:
     """Do not use the place any more. False when that is known."""
     new = _insert(tx, dead_places).values(account_id=account_id, place=place, error=error, since=at)
     return (await tx.execute(new.on_conflict_do_nothing().returning(dead_places.c.place))).scalar() is not None
+
+
+# ── addresses ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def owners_to_ask_about(tx: AsyncConnection, before: datetime, limit: int) -> Sequence[tuple[str, Workspace]]:
+    """Owners of accounts that time may bring a warning, who were not asked about since then."""
+    query = (
+        select(owners.c.user_id, accounts.c.enterprise_id, accounts.c.team_id)
+        .join(accounts, accounts.c.id == owners.c.account_id)
+        .join(looks, looks.c.account_id == owners.c.account_id)
+        .outerjoin(known_addresses, known_addresses.c.user_id == owners.c.user_id)
+        .where(looks.c.due_at.is_not(None), func.coalesce(known_addresses.c.asked_at <= before, true()))
+        .order_by(looks.c.due_at)
+        .limit(limit)
+    )
+    return [(row.user_id, Workspace(row.enterprise_id, row.team_id)) for row in await tx.execute(query)]
+
+
+async def keep_address(tx: AsyncConnection, user_id: str, address: str | None, at: datetime) -> None:
+    """``None``: Slack tells none."""
+    values = {"address": address, "asked_at": at}
+    new = _insert(tx, known_addresses).values(user_id=user_id, **values)
+    await tx.execute(new.on_conflict_do_update(index_elements=["user_id"], set_=values))
+
+
+async def addresses(tx: AsyncConnection, user_ids: Iterable[str]) -> Mapping[str, str]:
+    """Those that are known."""
+    query = select(known_addresses).where(
+        known_addresses.c.user_id.in_(user_ids), known_addresses.c.address.is_not(None)
+    )
+    return {row.user_id: row.address for row in await tx.execute(query.order_by(known_addresses.c.user_id))}
 
 
 def _insert(tx: AsyncConnection, table: Any) -> Any:

@@ -69,6 +69,16 @@ looks = Table(
     sqlite_strict=True,
 )
 
+# Owners' mail addresses, as Slack told them when it could be asked. Empty: it told none.
+known_addresses = Table(
+    "alert_addresses",
+    metadata,
+    Column("user_id", Text, primary_key=True),
+    Column("address", Text),
+    Column("asked_at", Instant, nullable=False),
+    sqlite_strict=True,
+)
+
 # Where messages do not arrive any more. A row stays until somebody sets the account's channels again.
 dead_places = Table(
     "alert_dead_places",

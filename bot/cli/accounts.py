@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
@@ -47,6 +48,7 @@ def _account_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--at-zero", type=click.Choice(_AT_ZERO), help="Whether calls of models may go on below zero."
             ),
             click.option("--overdraft", metavar="CREDITS", help="How far below zero use may bring the balance."),
+            click.option("--trial-ends", metavar="YYYY-MM-DD", help="The day, in UTC, on which a free trial is over."),
         ]
     ):
         command = option(command)
@@ -156,6 +158,8 @@ def _check(owners: tuple[str, ...], given: dict[str, str | None]) -> None:
             raise click.UsageError(f"--{option} takes an id that begins with {' or '.join(letters)}, not {value}")
     if (overdraft := given["overdraft"]) is not None and not Credits.ZERO <= _read(overdraft) <= _GREATEST_OVERDRAFT:
         raise click.UsageError(f"--overdraft takes 0 to {_GREATEST_OVERDRAFT} credits, not {overdraft}")
+    if trial_ends := given["trial_ends"]:
+        _read_day(trial_ends)
     for owner in owners:
         if owner[:1] not in ("U", "W"):
             raise click.UsageError(f"--owner takes a Slack user id that begins with U or W, not {owner}")
@@ -166,6 +170,13 @@ def _read(credits: str) -> Credits:
         return Credits.exactly(credits)
     except UnreadableAmount:
         raise click.UsageError(f"--overdraft takes credits, such as 250 or 0.50, not {credits!r}") from None
+
+
+def _read_day(day: str) -> datetime:
+    try:
+        return datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise click.UsageError(f"--trial-ends takes a day, such as 2026-12-24, not {day!r}") from None
 
 
 def _changed(account: Account, owners: tuple[str, ...], given: dict[str, str | None]) -> Account:
@@ -179,6 +190,7 @@ def _changed(account: Account, owners: tuple[str, ...], given: dict[str, str | N
         owners=frozenset(owners) or account.owners,
         at_zero=_AT_ZERO[given["at_zero"]] if given["at_zero"] else account.at_zero,
         overdraft=account.overdraft if given["overdraft"] is None else _read(given["overdraft"]),
+        trial_ends_at=_read_day(given["trial_ends"]) if given["trial_ends"] else account.trial_ends_at,
         workspace=Workspace(
             home.enterprise_id if given["enterprise"] is None else given["enterprise"], given["team"] or home.team_id
         ),
@@ -202,6 +214,7 @@ async def _facts(tx: AsyncConnection, account: Account, parked: Iterable[Waiting
         "customer": account.customer,
         "at_zero": account.at_zero.value,
         "overdraft": account.overdraft.exact,
+        "trial_ends_at": account.trial_ends_at and account.trial_ends_at.isoformat(),
         "balance": balance.exact,
         "balance_nano": balance.nano,
         "held": held.exact,

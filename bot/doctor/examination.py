@@ -20,6 +20,8 @@ async def examine(patient: Patient) -> Report:
         {
             "slack_app_token": services.app_token(settings, patient.socket),
             "stripe_key": services.stripe_key(settings, patient.stripe),
+            "stripe_portal": services.stripe_portal(settings, patient.portal),
+            "mail": services.mail(settings, patient.mail),
             "clock_slack": services.clock("Slack", f"{settings.slack_api_url}api.test", patient.machine),
             "clock_stripe": services.clock("Stripe", f"{settings.stripe_api_url}/v1/balance", patient.machine),
             "database": _storage(patient, identity),
@@ -38,8 +40,10 @@ async def _storage(patient: Patient, identity: Identity | None) -> list[Finding]
         "accounts": storage.customers(patient.database, identity),
         "customers": storage.payers(patient.database, patient.settings, patient.customer),
         "outbox": storage.messages(patient.database, patient.clock.now()),
+        "mails": storage.mails(patient.database, patient.settings.support_email, patient.clock.now()),
         "purchases": storage.purchases(patient.stuck),
         "usage": storage.usage(patient.parked),
+        "warnings": storage.warnings(patient.deaf),
     }
     return [*findings, *await _each(content)]
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from bot.clock import Clock, SystemClock
 from bot.db.engine import Database
-from bot.settings import Settings
+from bot.settings import MailServer, Settings
 from bot.slack.client import Identity
 
 
@@ -30,6 +30,16 @@ class Parked:
     oldest: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Deaf:
+    """A place at which an account's warnings do not arrive any more."""
+
+    account_id: str
+    place: str
+    error: str  # Slack's
+    since: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patient:
     """A set-up of the bot. Slack and Stripe are only asked where the settings have a token of theirs."""
@@ -39,8 +49,11 @@ class Patient:
     slack: Callable[[], Awaitable[Identity]]  # whose SLACK_BOT_TOKEN it is; raises SlackRefused or Outage
     socket: Callable[[], Awaitable[object]]  # asks for a Socket Mode connection with SLACK_APP_TOKEN; raises the same
     stripe: Callable[[], Awaitable[Mapping[str, str]]]  # PaymentGateway.probe
+    portal: Callable[[], Awaitable[bool]]  # PaymentGateway.probe_portal
     customer: Callable[[str], Awaitable[bool]]  # PaymentGateway.has_customer
-    stuck: Callable[[], Awaitable[Stuck]]  # asked where the tables are the newest, as is the next
+    mail: Callable[[MailServer], Awaitable[str]]  # how its connection is protected; raises Outage
+    stuck: Callable[[], Awaitable[Stuck]]  # asked where the tables are the newest, as are the next
     parked: Callable[[], Awaitable[Sequence[Parked]]]
+    deaf: Callable[[], Awaitable[Sequence[Deaf]]]
     clock: Clock = field(default_factory=SystemClock)  # what the bot goes by
     machine: Clock = field(default_factory=SystemClock)  # what signatures are checked by, in the sandbox too

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from bot.clock import Clock
 from bot.doctor.report import Finding, blocking, ok, skipped, warning
 from bot.errors import Outage
-from bot.settings import Settings
+from bot.settings import MailServer, Settings
 from bot.slack.client import Identity, SlackRefused
 from bot.slack.manifest import OPTIONAL_SCOPES, SCOPES
 
@@ -30,9 +30,10 @@ _BASIC_PAGE: Final = "https://api.slack.com/apps, your app, Basic Information, S
 _SCOPES_PAGE: Final = "https://api.slack.com/apps, your app, OAuth & Permissions, Bot Token Scopes"
 _KEY_PAGE: Final = "https://dashboard.stripe.com/apikeys, Restricted keys"
 _KEY_RIGHTS: Final = (
-    "write for Customers, PaymentIntents and Checkout Sessions; "
-    "read for Charges and Refunds, Disputes, Events and Balance"
+    "write for Customers, PaymentIntents, Checkout Sessions and Customer portal; "
+    "read for Charges and Refunds, Disputes, Invoices, Events and Balance"
 )
+_PORTAL_PAGE: Final = "https://dashboard.stripe.com/settings/billing/portal"
 _WEBHOOK_PAGE: Final = "https://dashboard.stripe.com/webhooks, the endpoint, Signing secret"
 _UNREACHED: Final = "nobody can reach the bot"
 
@@ -111,6 +112,40 @@ async def stripe_key(settings: Settings, probe: Callable[[], Awaitable[Mapping[s
         return [blocking(name, found, "nothing can be charged", mend)]
     money = "real money moves" if about["mode"] == "live" else "no real money moves"
     return [ok(name, f"{about['mode']} mode: {money} (account {about['account']})")]
+
+
+async def mail(settings: Settings, probe: Callable[[MailServer], Awaitable[str]]) -> list[Finding]:
+    """Whether a case would reach support by itself."""
+    name, server = "mail", settings.mail_server
+    by_hand = f"people who press Contact support must send the mail to {settings.support_email} themselves"
+    if server is None:
+        mend = "set SMTP_URL to a mail server that lets you in: smtp://USER:PASSWORD@HOST:587"
+        return [warning(name, "SMTP_URL is not set", by_hand, mend)]
+    try:
+        protection = await _within("mail", probe(server))
+    except Outage as outage:
+        mend = "check host, port, user and password in SMTP_URL, and that this machine may reach the server"
+        why = f"nothing reaches {settings.support_email} until it works; mail is tried for 24 hours"
+        return [warning(name, f"{server.host}:{server.port} does not take mail: {outage.reason}", why, mend)]
+    if protection != "TLS" and not server.is_near:
+        why = "everybody on the way can read it"
+        return [warning(name, f"{server.host}:{server.port} offers no TLS", why, "use smtps:// or another server")]
+    return [ok(name, f"{server.host}:{server.port} takes mail from {server.sender} ({protection})")]
+
+
+async def stripe_portal(settings: Settings, probe: Callable[[], Awaitable[bool]]) -> list[Finding]:
+    """Whether "Change card" and "Invoices" lead somewhere."""
+    name, why = "stripe_portal", "owners cannot change their card and see no invoices; buying goes on"
+    if settings.stripe_api_key is None:
+        return [skipped(name, "there is no Stripe key")]
+    try:
+        if await _within("Stripe", probe()):
+            return [ok(name, "set up: owners change their card and find their invoices there")]
+    except Outage as error:
+        if error.reason.startswith("the API key lacks"):
+            return [warning(name, str(error), why, f"let the key write Customer portal, at {_KEY_PAGE}")]
+        return [skipped(name, str(error))]
+    return [warning(name, "nobody has set Stripe's customer portal up", why, f"look at {_PORTAL_PAGE} and press Save")]
 
 
 def webhook(settings: Settings) -> list[Finding]:

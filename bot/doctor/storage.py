@@ -14,11 +14,12 @@ from bot.accounts import store as accounts
 from bot.accounts.model import Workspace
 from bot.db import migrate
 from bot.db.engine import Database, sqlite_version
-from bot.doctor.patient import Parked, Stuck
+from bot.doctor.patient import Deaf, Parked, Stuck
 from bot.doctor.report import Finding, blocking, count, ok, skipped, some, warning
 from bot.errors import Outage
 from bot.ledger import service as ledger
 from bot.logs import redact
+from bot.mail import store as mail
 from bot.outbox import store as outbox
 from bot.settings import Settings
 from bot.slack.client import Identity
@@ -26,6 +27,7 @@ from bot.text import printable
 
 PATIENCE_SECONDS: Final = 5.0
 _LATE: Final = timedelta(minutes=10)
+_RECENT: Final = timedelta(days=7)
 _DISK_LOW: Final = 1_000_000_000
 _DISK_FULL: Final = 100_000_000
 _LAST_FLAWED: Final = (3, 51, 2)  # see bot.db.engine
@@ -122,6 +124,21 @@ async def messages(database: Database, now: datetime) -> list[Finding]:
     return [ok("outbox", waits)]
 
 
+async def mails(database: Database, support: str, now: datetime) -> list[Finding]:
+    """Whether the mail that is owed arrives."""
+    async with database.read() as tx:
+        lost, waiting = await mail.given_up(tx, now - _RECENT), await mail.waiting(tx)
+    unheard = f"{support} has not heard of it"
+    if lost:
+        found = f"given up: {some([f'{each.key} to {each.recipient} ({each.trouble})' for each in lost])}"
+        return [warning("mails", found, unheard, "write to them yourself, and mend SMTP_URL or SUPPORT_EMAIL")]
+    waits = f"{count(waiting.count, 'mail')} waiting"
+    if waiting.oldest and now - waiting.oldest > _LATE:
+        found = f"{waits}, the oldest since {waiting.oldest:%Y-%m-%d %H:%M} UTC ({waiting.trouble or 'not tried yet'})"
+        return [warning("mails", found, unheard, "see the mail server; start the bot, if it does not run")]
+    return [ok("mails", waits)]
+
+
 async def purchases(ask: Callable[[], Awaitable[Stuck]]) -> list[Finding]:
     """Whether any purchase needs a person."""
     stuck = await ask()
@@ -154,6 +171,17 @@ async def usage(ask: Callable[[], Awaitable[Sequence[Parked]]]) -> list[Finding]
         mend = f"its owner buys credits, or credits-bot accounts edit {account_id} --overdraft CREDITS"
         findings.append(warning("usage", f"parked: {found}", "it was used and is not paid for", mend))
     return findings or [ok("usage", "nothing waits to be booked")]
+
+
+async def warnings(ask: Callable[[], Awaitable[Sequence[Deaf]]]) -> list[Finding]:
+    """Whether people hear that credits run out."""
+    deaf = await ask()
+    if deaf:
+        found = some([f"{each.account_id} at {each.place} ({each.error}, {each.since:%Y-%m-%d})" for each in deaf])
+        why = "they go to the next place that is known, in the end to the owners"
+        mend = "an owner chooses other channels with /buy-credits alerts, or invites the bot again and saves there"
+        return [warning("warnings", f"do not arrive any more: {found}", why, mend)]
+    return [ok("warnings", "no place is known to be dead")]
 
 
 def _uses(parked: Parked) -> str:
@@ -233,5 +261,5 @@ def _version() -> Finding:
 
 
 def _unseen() -> list[Finding]:
-    names = ("ledger", "accounts", "customers", "outbox", "purchases", "usage")
+    names = ("ledger", "accounts", "customers", "outbox", "mails", "purchases", "usage", "warnings")
     return [skipped(name, "see the database") for name in names]

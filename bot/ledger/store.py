@@ -185,6 +185,14 @@ async def statement(
     return opening, lines
 
 
+async def first_booked(tx: AsyncConnection, account_id: str) -> datetime | None:
+    """When the account's first entry was booked."""
+    query = select(entries.c.booked_at).join(postings, postings.c.seq == entries.c.seq)
+    of_account = query.where(postings.c.book == book_of(account_id)).order_by(postings.c.seq).limit(1)
+    first: datetime | None = (await tx.execute(of_account)).scalar()
+    return first
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """An entry as it was booked."""

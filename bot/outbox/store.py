@@ -198,6 +198,11 @@ async def dead(tx: AsyncConnection) -> Sequence[Dead]:
     return [Dead(*row) for row in rows]
 
 
+async def never_posted(tx: AsyncConnection, keys: Sequence[str]) -> Sequence[str]:
+    """Those of the messages that nobody has ever seen."""
+    return (await tx.execute(select(_row.key).where(_row.key.in_(keys), _row.ts.is_(None)))).scalars().all()
+
+
 async def waiting(tx: AsyncConnection) -> Waiting:
     counted = (await tx.execute(select(func.count(), func.min(_row.updated_at)).where(_pending))).one()
     return Waiting(*counted)

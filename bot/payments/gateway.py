@@ -7,6 +7,7 @@ again later. A decline is not an error, it is an outcome.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from bot.errors import Outage
@@ -34,6 +35,7 @@ class Order:
     slack_team: str
     slack_user: str
     placed_at: datetime
+    reference_label: str = "Purchase order number"  # of a field on the page, in the buyer's language
 
 
 # ── what became of a payment ──────────────────────────────────────────────────────────────────────────────────────
@@ -41,7 +43,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """The money moved. ``amount`` is what arrived; the caller compares it with what was asked."""
+    """The money moved. ``amount`` is what arrived, without the tax on it; the caller compares it with what was asked.
+
+    ``receipt_url`` is the invoice where there is one.
+    """
 
     intent_id: str
     amount: Usd
@@ -107,7 +112,8 @@ class CheckoutLink:
 class Reversal:
     """Money that went back after a payment: a refund, or what a dispute holds or took for good.
 
-    ``amount`` is what is gone at this moment: a dispute that was won has zero, so has a refund that failed.
+    ``amount`` is what is gone at this moment, of what was bought and not of the tax on it: a dispute that was won has
+    zero, so has a refund that failed.
     """
 
     id: str  # re_… or du_…
@@ -115,6 +121,13 @@ class Reversal:
     amount: Usd
     open: bool  # a dispute not yet decided
     at: datetime
+
+
+class Portal(StrEnum):
+    """A part of the payment provider's own pages for customers."""
+
+    CARD = "card"  # change it
+    INVOICES = "invoices"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +210,15 @@ class PaymentGateway(Protocol):
         """Close a checkout page for good. ``Expired``, or ``Paid``/``Processing`` when the buyer was faster."""
         ...
 
-    async def reversals(self, intent_id: str) -> Sequence[Reversal]:
-        """Everything that went back of a payment, or might, as it now stands."""
+    async def reversals(self, intent_id: str, bought: Usd) -> Sequence[Reversal]:
+        """Everything that went back of the payment for what was ``bought``, or might, as it now stands."""
+        ...
+
+    async def open_portal(self, customer: str, part: Portal, locale: str | None) -> str:
+        """The address of a page on which customers look after this by themselves. It is good for some minutes.
+
+        Raise ``CustomerGone`` where there is nobody.
+        """
         ...
 
     async def hints(self, since: datetime) -> Sequence[Hint]:
@@ -211,4 +231,8 @@ class PaymentGateway(Protocol):
 
     async def probe(self) -> Mapping[str, str]:
         """For the doctor: ``mode`` ("test"|"live") and ``account``. Raise ``Outage`` with the reason when refused."""
+        ...
+
+    async def probe_portal(self) -> bool:
+        """For the doctor: whether somebody has set the portal up. Raise ``Outage`` as ``probe`` does."""
         ...

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from bot.payments.gateway import Card, CheckoutLink, Hint, Order, Outcome, PaymentGateway, Reversal
+from bot.money import Usd
+from bot.payments.gateway import Card, CheckoutLink, Hint, Order, Outcome, PaymentGateway, Portal, Reversal
 
 
 class ClosableGateway(PaymentGateway, Protocol):
@@ -69,8 +70,11 @@ class GatewayOnDemand:
     async def close_checkout(self, session_id: str) -> Outcome:
         return await (await self._loaded()).close_checkout(session_id)
 
-    async def reversals(self, intent_id: str) -> Sequence[Reversal]:
-        return await (await self._loaded()).reversals(intent_id)
+    async def reversals(self, intent_id: str, bought: Usd) -> Sequence[Reversal]:
+        return await (await self._loaded()).reversals(intent_id, bought)
+
+    async def open_portal(self, customer: str, part: Portal, locale: str | None) -> str:
+        return await (await self._loaded()).open_portal(customer, part, locale)
 
     async def hints(self, since: datetime) -> Sequence[Hint]:
         return await (await self._loaded()).hints(since)
@@ -80,3 +84,6 @@ class GatewayOnDemand:
 
     async def probe(self) -> Mapping[str, str]:
         return await (await self._loaded()).probe()
+
+    async def probe_portal(self) -> bool:
+        return await (await self._loaded()).probe_portal()

@@ -3,6 +3,8 @@
 What cannot be read raises ``KeyError``, ``TypeError`` or ``ValueError``: a status that is unknown here is no answer.
 """
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -73,7 +75,9 @@ def checkout(session: JsonObject) -> Outcome:
     """What became of a Checkout Session, ``payment_intent.latest_charge`` expanded. Money counts before status."""
     paid_by = session["payment_intent"] and payment(session["payment_intent"])
     match session["status"], paid_by:
-        case _, Paid() | Processing():
+        case _, Paid():
+            return replace(paid_by, amount=_without_tax(paid_by.amount, session.get("total_details")))
+        case _, Processing():
             return paid_by
         case "open", _:
             return Open()
@@ -87,6 +91,11 @@ def checkout(session: JsonObject) -> Outcome:
             return Processing(session["payment_intent"]["id"])
         case status, _:
             raise ValueError(f"a checkout page that is {status!r} with the payment {paid_by!r}")
+
+
+def _without_tax(paid: Usd, details: JsonObject | None) -> Usd:
+    """What arrived for the goods. Stripe adds the tax to what was asked, and never takes it from that."""
+    return Usd(paid.cents - _usd(details["amount_tax"]).cents) if details else paid
 
 
 def link(session: JsonObject, done_url: str) -> CheckoutLink:
@@ -122,6 +131,21 @@ def dispute(item: JsonObject) -> Reversal:
     else:
         raise ValueError(f"a dispute of the unknown status {status!r}")
     return Reversal(item["id"], "dispute", gone, open=status in _UNDECIDED, at=moment(item["created"]))
+
+
+def shares(reversals: Iterable[Reversal], bought: Usd, paid: Usd) -> Sequence[Reversal]:
+    """What went back of what was bought, where tax was paid with it: all of the payment is all of that.
+
+    Each is rounded so that together they are never a cent off.
+    """
+    found: list[Reversal] = []
+    gone = told = 0
+    for each in reversals:
+        gone += each.amount.cents
+        share = gone * bought.cents // paid.cents
+        found.append(replace(each, amount=Usd(share - told)))
+        told = share
+    return found
 
 
 def moment(seconds: int) -> datetime:

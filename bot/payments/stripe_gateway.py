@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import stripe
 
 from bot.errors import Outage
+from bot.money import Usd
 from bot.payments import stripe_answers as answers
 from bot.payments import stripe_events as events
 from bot.payments.gateway import (
@@ -30,6 +31,7 @@ from bot.payments.gateway import (
     Order,
     Outcome,
     Paid,
+    Portal,
     Processing,
     Reversal,
     Unconfirmed,
@@ -37,6 +39,7 @@ from bot.payments.gateway import (
 from bot.payments.stripe_answers import JsonObject
 
 if TYPE_CHECKING:
+    from stripe.params.billing_portal import SessionCreateParams as PortalParams
     from stripe.params.checkout import SessionCreateParams
 
 stripe.enable_telemetry = False  # or the SDK may leave a file in the home folder
@@ -54,6 +57,7 @@ _OF_INTENT = ["latest_charge"]
 _OF_INTENTS = ["data.latest_charge"]
 _OF_PAGE = ["payment_intent.latest_charge"]
 _OF_PAGES = ["data.payment_intent.latest_charge"]
+_OF_REVERSALS = ["data.payment_intent"]
 
 # What an unheard answer may have left behind, best first. What is not named here is of no use any more.
 _USEFUL_INTENTS = (Paid, Processing, NeedsBuyer, Unconfirmed, Declined)
@@ -73,7 +77,10 @@ Found = tuple[Outcome, JsonObject]
 
 
 class StripeGateway:
-    """``PaymentGateway`` on a Stripe account. ``done_url`` and ``cancelled_url`` are where buyers come back to."""
+    """``PaymentGateway`` on a Stripe account. ``done_url`` and ``cancelled_url`` are where buyers come back to.
+
+    With ``automatic_tax`` Stripe adds taxes on its page, and only there: it has to know where the buyer is.
+    """
 
     def __init__(
         self,
@@ -83,12 +90,14 @@ class StripeGateway:
         webhook_secrets: Sequence[str],
         done_url: str,
         cancelled_url: str,
+        automatic_tax: bool = False,
         timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> None:
         self._live = "_live_" in api_key
         self._webhook_secrets = tuple(webhook_secrets)
         self._done_url = done_url
         self._cancelled_url = cancelled_url
+        self._automatic_tax = automatic_tax
         self._http = stripe.HTTPXClient(timeout=timeout_seconds)
         client = stripe.StripeClient(
             api_key,
@@ -153,6 +162,8 @@ class StripeGateway:
         return None if found.get("deleted") else found
 
     async def saved_card(self, customer: str) -> Card | None:
+        if self._automatic_tax:  # charged off the page, a card would be charged without tax
+            return None
         with _asking():
             owner = await self._customer(customer)
             if owner is None:
@@ -166,7 +177,7 @@ class StripeGateway:
 
     async def prepare(self, order: Order, attempt: int) -> str:
         """The card is named only when the money is asked for: one that is gone by now is then a plain decline."""
-        with _asking(), _somebody(order):
+        with _asking(), _somebody(order.customer):
             if attempt and (left := await self._adopt(partial(self._intents, order), self.cancel, _USEFUL_INTENTS)):
                 return str(left["id"])
             intent = await self._stripe.payment_intents.create_async(
@@ -221,7 +232,7 @@ class StripeGateway:
     # ── the checkout page ─────────────────────────────────────────────────────────────────────────────────────────
 
     async def open_checkout(self, order: Order, attempt: int, locale: str | None) -> CheckoutLink:
-        with _asking(), _somebody(order):
+        with _asking(), _somebody(order.customer):
             left = attempt and await self._adopt(partial(self._pages, order), self.close_checkout, _USEFUL_PAGES)
             if left:
                 return answers.link(left, self._done_url)
@@ -231,7 +242,10 @@ class StripeGateway:
             return answers.link(page.to_dict(), self._done_url)
 
     def _page(self, order: Order, locale: str | None) -> "SessionCreateParams":
-        """``expires_at`` stays Stripe's own 24 hours: with a time in it the same key would mean another request."""
+        """``expires_at`` stays Stripe's own 24 hours: with a time in it the same key would mean another request.
+
+        Whether taxes are added is always said: an account at Stripe may have a default of its own.
+        """
         return {
             "mode": "payment",
             "customer": order.customer,
@@ -243,9 +257,27 @@ class StripeGateway:
                         "currency": "usd",
                         "unit_amount": order.amount.cents,
                         "product_data": {"name": order.description},
+                        "tax_behavior": "exclusive",
                     },
                 }
             ],
+            "automatic_tax": {"enabled": self._automatic_tax},
+            "billing_address_collection": "required",
+            "tax_id_collection": {"enabled": True},
+            "customer_update": {"address": "auto", "name": "auto"},  # which taxes and tax ids ask for
+            "custom_fields": [
+                {
+                    "key": "purchaseorder",
+                    "label": {"type": "custom", "custom": order.reference_label},
+                    "type": "text",
+                    "optional": True,
+                    "text": {"maximum_length": 60},
+                }
+            ],
+            "invoice_creation": {
+                "enabled": True,
+                "invoice_data": {"description": order.description, "metadata": _metadata(order)},
+            },
             "adaptive_pricing": {"enabled": False},  # what is bought is dollars, wherever the buyer is
             "metadata": _metadata(order),
             "payment_intent_data": {"description": order.description, "metadata": _metadata(order)},
@@ -259,7 +291,19 @@ class StripeGateway:
     async def checkout(self, session_id: str) -> Outcome:
         with _asking():
             page = await self._stripe.checkout.sessions.retrieve_async(session_id, {"expand": _OF_PAGE})
-            return answers.checkout(page.to_dict())
+            return await self._with_invoice(page.to_dict())
+
+    async def _with_invoice(self, page: JsonObject) -> Outcome:
+        """What became of a page, and where its invoice is. Asked for by itself: money does not wait for a paper."""
+        outcome = answers.checkout(page)
+        if not isinstance(outcome, Paid) or not (made := page.get("invoice")):
+            return outcome
+        try:
+            invoice = await self._stripe.invoices.retrieve_async(made)
+        except stripe.StripeError as error:
+            logger.warning("no invoice: %s", _reason(error), extra={"intent": outcome.intent_id})
+            return outcome
+        return replace(outcome, receipt_url=invoice.hosted_invoice_url or outcome.receipt_url)
 
     async def close_checkout(self, session_id: str) -> Outcome:
         with _asking():
@@ -270,7 +314,7 @@ class StripeGateway:
                 if not isinstance(outcome, Open):
                     return outcome
                 raise
-            return answers.checkout(page.to_dict())
+            return await self._with_invoice(page.to_dict())
 
     # ── what lost answers left behind ─────────────────────────────────────────────────────────────────────────────
 
@@ -308,13 +352,37 @@ class StripeGateway:
 
     # ── what happened afterwards ──────────────────────────────────────────────────────────────────────────────────
 
-    async def reversals(self, intent_id: str) -> Sequence[Reversal]:
+    async def reversals(self, intent_id: str, bought: Usd) -> Sequence[Reversal]:
         with _asking():
-            refunds = self._stripe.refunds.list_async({"payment_intent": intent_id, "limit": _PAGE})
-            found = [answers.refund(item) async for item in _all(refunds)]
-            disputes = self._stripe.disputes.list_async({"payment_intent": intent_id, "limit": _PAGE})
-            found += [answers.dispute(item) async for item in _all(disputes)]
-            return sorted(found, key=lambda reversal: reversal.at)
+            listed = self._stripe.refunds.list_async(
+                {"payment_intent": intent_id, "limit": _PAGE, "expand": _OF_REVERSALS}
+            )
+            refunds = [item async for item in _all(listed)]
+            also_listed = self._stripe.disputes.list_async(
+                {"payment_intent": intent_id, "limit": _PAGE, "expand": _OF_REVERSALS}
+            )
+            disputes = [item async for item in _all(also_listed)]
+            if not (items := [*refunds, *disputes]):
+                return []
+            gone = [*map(answers.refund, refunds[::-1]), *map(answers.dispute, disputes[::-1])]  # oldest first
+            paid = Usd(items[0]["payment_intent"]["amount_received"])
+            return answers.shares(sorted(gone, key=lambda each: each.at), bought, paid)
+
+    # ── what customers look after by themselves ───────────────────────────────────────────────────────────────────
+
+    async def open_portal(self, customer: str, part: Portal, locale: str | None) -> str:
+        asked: PortalParams = {"customer": customer, "locale": _locale(locale)}
+        if part is Portal.CARD:
+            asked["flow_data"] = {"type": "payment_method_update"}
+        with _asking(), _somebody(customer):
+            return (await self._stripe.billing_portal.sessions.create_async(asked)).url
+
+    async def probe_portal(self) -> bool:
+        with _asking():
+            known = await self._stripe.billing_portal.configurations.list_async({"is_default": True, "active": True})
+            return any(each.active for each in known.data)
+
+    # ── what happens, and whether it is all right ─────────────────────────────────────────────────────────────────
 
     async def hints(self, since: datetime) -> Sequence[Hint]:
         with _asking():
@@ -353,13 +421,13 @@ def _asking() -> Iterator[None]:
 
 
 @contextmanager
-def _somebody(order: Order) -> Iterator[None]:
+def _somebody(customer: str) -> Iterator[None]:
     """Round what is made for a customer: one that does not exist is told apart from every other refusal."""
     try:
         yield
     except stripe.InvalidRequestError as error:
         if error.code == _MISSING and error.param == "customer":
-            raise CustomerGone(order.customer) from error
+            raise CustomerGone(customer) from error
         raise
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,11 +17,15 @@ from bot.clockwork import at_most
 from bot.errors import Outage, Refusal
 from bot.faultpoint import faultpoint
 from bot.money import AmbiguousAmount, UnreadableAmount, Usd
-from bot.purchases.model import LIVE, JustBought, PayWith, Purchase, check_amount
+from bot.purchases.asking.model import AboveLimit, Asked
+from bot.purchases.asking.service import Asking, Wish
+from bot.purchases.asking.views import asked
+from bot.purchases.model import LIVE, JustBought, PayWith, Purchase
 from bot.purchases.service import Purchases, Submission
+from bot.purchases.typed import refuse_amount, to_fill_in, why_unread
 from bot.purchases.views import LONGEST_AMOUNT, QUICK, Form, again_form, buy_form, stands, wants_page
-from bot.slack import mrkdwn, names
-from bot.slack.boundary import Boundary, Listener, notice
+from bot.slack import names
+from bot.slack.boundary import Boundary, Listener, notice, with_support
 from bot.slack.client import SlackRefused, ask
 from bot.slack.payloads import sender
 from bot.text import Texts
@@ -47,9 +51,11 @@ class Listeners:
         texts_of: Callable[[str], Texts],
         support_email: str,
         words: Mapping[str, Listener],
+        asking: Asking,
     ) -> None:
-        """``words`` are what else may follow the command, and who listens to each."""
+        """``words`` are what else may follow the command, and who listens to each and to what follows it."""
         self._purchases = purchases
+        self._asking = asking
         self._boundary = boundary
         self._texts_of = texts_of
         self._support = support_email
@@ -72,8 +78,8 @@ class Listeners:
         if typed.lower() in _HELP:
             texts = self._texts_of(sender(args.body).user_id)
             said = texts("command.help", support=self._support, example=texts.write_amount(QUICK[-1]), **texts.limits)
-            await args.respond(text=said, response_type="ephemeral")
-        elif listener := self._words.get(typed.lower()):
+            await args.respond(text=said, blocks=with_support(texts, said, "help"), response_type="ephemeral")
+        elif listener := self._words.get(typed.lower().partition(" ")[0]):
             await listener(args)
         elif typed and not any(character.isdigit() for character in typed):
             raise UnknownWord(typed=typed[:50])
@@ -88,9 +94,10 @@ class Listeners:
     async def _open(self, args: AsyncArgs, wanted: Usd | str) -> None:
         """Show the form with what is known at once; the saved card follows when Stripe has answered."""
         who = sender(args.body)
-        offer = await self._purchases.offer(Workspace(who.enterprise_id, who.team_id), who.user_id)
+        with self._remembering(wanted, who.user_id):
+            offer = await self._purchases.offer(Workspace(who.enterprise_id, who.team_id), who.user_id)
         texts = self._texts_of(who.user_id)
-        amount, remark = _wanted(texts, wanted)
+        amount, remark = to_fill_in(texts, wanted)
         asking = offer.account.customer is not None
         form = Form(offer.nonce, PayWith.EITHER if asking else PayWith.CHECKOUT)
         show = partial(buy_form, texts, offer.account, offer.balance, amount=amount, remark=remark)
@@ -100,6 +107,17 @@ class Listeners:
             pay_with, card = await self._purchases.card(offer.account)
             form = Form(offer.nonce, pay_with, card)
             await _update(args, shown["id"], show(form), unless_changed_since=shown["hash"])
+
+    @contextmanager
+    def _remembering(self, wanted: Usd | str, user_id: str) -> Iterator[None]:
+        """Whoever may not buy this can ask an owner for it."""
+        try:
+            yield
+        except Refusal as refusal:
+            if refusal.ask_for is not None:
+                typed = wanted if isinstance(wanted, str) else self._texts_of(user_id).write_amount(wanted)
+                refusal.ask_for = typed[:LONGEST_AMOUNT]
+            raise
 
     async def fill_in(self, args: AsyncArgs) -> None:
         """A quick amount was pressed: put it into the field."""
@@ -130,18 +148,30 @@ class Listeners:
                 card=form.card,
                 again=form.amount is not None,
             )
-            purchase, _ = await at_most(_STORED_WITHIN, self._purchases.buy(submission))
+            with self._remembering(form.amount or typed, who.user_id):
+                outcome = await at_most(_STORED_WITHIN, self._buy_or_ask(submission))
         except (AmbiguousAmount, UnreadableAmount) as unread:
-            await _refuse_amount(args, texts, _unread(texts, unread, typed))
+            await refuse_amount(args, texts, why_unread(texts, unread, typed))
         except (Outage, TimeoutError):
-            await _refuse_amount(args, texts, texts("buy.busy"))
+            await refuse_amount(args, texts, texts("buy.busy"))
         except JustBought as just:
             form = replace(form, amount=amount)
-            asked = again_form(texts, form, amount, seconds=just.seconds, buyer=just.buyer, reader=who.user_id)
-            await args.ack(response_action="update", view=asked)
+            twice = again_form(texts, form, amount, seconds=just.seconds, buyer=just.buyer, reader=who.user_id)
+            await args.ack(response_action="update", view=twice)
         else:
-            await args.ack(response_action="update", view=stands(texts, purchase))
-            self._boundary.beside(partial(self._follow, texts, purchase), args)
+            if isinstance(outcome, Purchase):
+                await args.ack(response_action="update", view=stands(texts, outcome))
+                self._boundary.beside(partial(self._follow, texts, outcome), args)
+            else:
+                await args.ack(response_action="update", view=notice(texts, asked(texts, outcome)))
+
+    async def _buy_or_ask(self, submission: Submission) -> Purchase | Asked:
+        """Buy; what one owner alone may not buy becomes a request to the others."""
+        try:
+            return (await self._purchases.buy(submission))[0]
+        except AboveLimit:
+            of_form = submission.signed_nonce, submission.workspace, submission.user_id, submission.amount
+            return await self._asking.ask(Wish(*of_form))
 
     async def _follow(self, texts: Texts, purchase: Purchase, args: AsyncArgs) -> None:
         """Keep the form telling how the purchase stands, while somebody is likely to look at it.
@@ -171,29 +201,6 @@ class Listeners:
         await self._purchases.cancel(workspace, who.user_id, purchase_id)
 
 
-def _wanted(texts: Texts, wanted: Usd | str) -> tuple[Usd | str | None, str | None]:
-    """What to fill in, and what to remark about it, for an amount that came with the command."""
-    try:
-        amount = texts.read_amount(wanted) if isinstance(wanted, str) and wanted else wanted
-        if isinstance(amount, Usd):
-            check_amount(amount)
-    except (AmbiguousAmount, UnreadableAmount) as unread:
-        return str(wanted)[:LONGEST_AMOUNT], mrkdwn.escape(_unread(texts, unread, str(wanted)))
-    except Refusal as refusal:
-        return amount, texts(refusal.key, **refusal.facts)
-    return amount or None, None
-
-
-def _unread(texts: Texts, unread: AmbiguousAmount | UnreadableAmount, typed: str) -> str:
-    """The sentence in plain words, as a field shows its error; where markup is read it must be escaped."""
-    shown = typed[:LONGEST_AMOUNT]
-    if isinstance(unread, UnreadableAmount):
-        return texts("amount.unreadable", typed=shown, example=texts.write_amount(Usd(123450)))
-    much, little = unread.readings
-    ways = {"write_much": texts.write_amount(much), "write_little": texts.write_amount(little)}
-    return texts("amount.ambiguous", typed=shown, much=much, little=little, **ways)
-
-
 def _read(view: Mapping[str, Any]) -> tuple[Form, str]:
     """The form and the typed amount, as submitted: the way to pay is the one that was chosen in it."""
     form = Form.loads(view["private_metadata"])
@@ -201,15 +208,6 @@ def _read(view: Mapping[str, Any]) -> tuple[Form, str]:
     if form.card and wants_page((inputs.get(names.PAY_WITH) or {}).get("selected_option")):
         form = replace(form, pay_with=PayWith.CHECKOUT, card=None)
     return form, (inputs.get(names.AMOUNT) or {}).get("value") or ""
-
-
-async def _refuse_amount(args: AsyncArgs, texts: Texts, sentence: str) -> None:
-    """Say it at the amount, and keep the form open with everything in it."""
-    amounts = [block["block_id"] for block in args.body["view"]["blocks"] if block["block_id"].startswith("amount_")]
-    if amounts:
-        await args.ack(response_action="errors", errors={amounts[0]: sentence})
-    else:
-        await args.ack(response_action="push", view=notice(texts, sentence))
 
 
 async def _show(args: AsyncArgs, view: View) -> Mapping[str, Any] | None:

@@ -111,6 +111,7 @@ class Purchase:
     reason: str | None = None  # a decline code, or the key of a refusal
     cancelled_by: str | None = None  # who asked to cancel
     receipt_url: str | None = None
+    request_id: str | None = None  # Stripe's, of the last request that failed: for support
     balance: Credits | None = None  # the account's, after this purchase was credited
     reversed: Usd = Usd(0)  # given back by refunds and disputes
 

@@ -23,6 +23,8 @@ from bot.ledger.model import Book, Booked, transfer
 from bot.money import Credits, Usd
 from bot.payments.gateway import Card, Hint, Outcome, Paid, PaymentGateway, Reversal
 from bot.purchases import store
+from bot.purchases.asking import store as asking
+from bot.purchases.asking.model import AboveLimit, takes_two
 from bot.purchases.forms import Nonces
 from bot.purchases.model import (
     ASK_AGAIN_WITHIN,
@@ -74,6 +76,7 @@ class Submission:
     pay_with: PayWith
     card: Card | None = None
     again: bool = False  # "yes, I want to buy the same once more"
+    agreed: bool = False  # by a second owner, where the account's limit wants one
 
 
 class Purchases:
@@ -148,24 +151,30 @@ class Purchases:
         when this person may not buy, or may not buy this.
         """
         faultpoint("K3")
-        if self._frozen():
-            raise Frozen()
-        check_amount(submission.amount)
         nonce = self._nonces.check(submission.signed_nonce, submission.workspace, submission.user_id, self._clock.now())
         person = await self.person(submission.workspace, submission.user_id)
-        purchase, new = await self._database.write(partial(self._write_down, submission, nonce, person))
+        purchase, new = await self._database.write(partial(self.write_down, submission, nonce, person))
         faultpoint("K5")
         if new:
             logger.info("purchase requested", extra={"purchase": purchase.id, "cents": purchase.amount.cents})
             self.nudge()
         return purchase, new
 
-    async def _write_down(
+    async def write_down(
         self, submission: Submission, nonce: str, person: Person | None, tx: AsyncConnection
     ) -> tuple[Purchase, bool]:
+        """The one door to a purchase, in a transaction of the caller's, who vouches for the nonce and nudges after it.
+
+        Every check is made here and now; see ``buy``. Raise ``AboveLimit`` where it takes a second owner.
+        """
+        if self._frozen():
+            raise Frozen()
+        check_amount(submission.amount)
         if first := await store.of_nonce(tx, nonce):
             return first, False
         account = may_buy(await accounts.of_workspace(tx, submission.workspace, lock=True), submission.user_id, person)
+        if not submission.agreed:
+            await self._within_limit(tx, account, submission.amount, nonce)
         now = self._clock.now()
         if not submission.again and (
             twin := await store.twin(tx, account.id, submission.amount, now - ASK_AGAIN_WITHIN)
@@ -192,6 +201,12 @@ class Purchases:
         await self._announce(tx, purchase, account)
         faultpoint("K4")
         return purchase, True
+
+    async def _within_limit(self, tx: AsyncConnection, account: Account, amount: Usd, nonce: str) -> None:
+        """Raise ``AboveLimit``; also for a form that has become a request, whatever the limit is by now."""
+        limit = await asking.limit_of(tx, account.id)
+        if limit and (takes_two(account, limit.amount, amount) or await asking.of_nonce(tx, nonce)):
+            raise AboveLimit()
 
     async def cancel(self, workspace: Workspace, user_id: str, purchase_id: str) -> Purchase | None:
         """Ask to cancel a purchase that waits for its buyer, as an owner may. None when it is not theirs."""

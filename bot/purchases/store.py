@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import Row, Text, and_, bindparam, case, func, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -87,6 +87,21 @@ async def of_status(tx: AsyncConnection, statuses: Collection[Status]) -> Sequen
     return [_purchase(row) for row in rows]
 
 
+async def in_trouble(tx: AsyncConnection, unknown_since: datetime) -> Sequence[Purchase]:
+    """Those that were paid with another amount, and those that nobody has known about since then. Both by an index."""
+    quarantined = purchases.c.status == literal(Status.QUARANTINED, Text, literal_execute=True)
+    unknown = and_(
+        purchases.c.check_at.is_not(None),
+        purchases.c.status.in_([Status.REQUESTED, Status.CHARGING]),
+        purchases.c.created_at < unknown_since,
+    )
+    rows = [
+        *await tx.execute(select(purchases).where(quarantined)),
+        *await tx.execute(select(purchases).where(unknown)),
+    ]
+    return [_purchase(row) for row in rows]
+
+
 async def twin(tx: AsyncConnection, account_id: str, amount: Usd, since: datetime) -> Purchase | None:
     """The newest purchase of the same amount for the account since then that took money or still may."""
     return await _one(
@@ -118,10 +133,17 @@ async def claim(tx: AsyncConnection, now: datetime, limit: int) -> Sequence[Purc
     return [_purchase(row) for row in claimed]
 
 
-async def release(tx: AsyncConnection, claimed: Purchase, *, check_at: datetime | None, failures: int) -> None:
+async def release(
+    tx: AsyncConnection,
+    claimed: Purchase,
+    *,
+    check_at: datetime | None,
+    failures: int,
+    request_id: str | None = None,
+) -> None:
     """Give the lease back and say when to look again; at once if a hint came while the lease was held.
 
-    Nothing happens when the lease ran out and is somebody else's by now.
+    ``request_id`` is of a request that failed. Nothing happens when the lease ran out and is somebody else's by now.
     """
     hinted = purchases.c.check_at != claimed.check_at
     await tx.execute(
@@ -130,6 +152,7 @@ async def release(tx: AsyncConnection, claimed: Purchase, *, check_at: datetime 
         .values(
             lease_until=None,
             failures=failures,
+            request_id=request_id or purchases.c.request_id,
             check_at=case((hinted, purchases.c.check_at), else_=bindparam("next", check_at, Instant)),
         )
     )
@@ -280,6 +303,7 @@ def _purchase(row: Row[Any]) -> Purchase:
         reason=row.reason,
         cancelled_by=row.cancelled_by,
         receipt_url=row.receipt_url,
+        request_id=row.request_id,
         balance=None if row.balance_nano is None else Credits(row.balance_nano),
         reversed=Usd(row.reversed_cents),
     )

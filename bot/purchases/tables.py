@@ -35,6 +35,7 @@ purchases = Table(
     Column("updated_at", Instant, nullable=False),
     Column("check_at", Instant),
     Column("lease_until", Instant),
+    Column("request_id", Text),
     one_of("status", Status),
     one_of("pay_with", PayWith),
     Index("ix_purchases_account", "account_id", "created_at"),
@@ -43,6 +44,12 @@ purchases = Table(
         "check_at",
         sqlite_where=text("check_at IS NOT NULL"),
         postgresql_where=text("check_at IS NOT NULL"),
+    ),
+    Index(
+        "ix_purchases_quarantined",
+        "updated_at",
+        sqlite_where=text("status = 'quarantined'"),
+        postgresql_where=text("status = 'quarantined'"),
     ),
     sqlite_strict=True,
 )

@@ -24,6 +24,7 @@ from bot.money import Credits, Usd
 from bot.payments.gateway import Card
 from bot.purchases.model import CREDITED, LIVE, PayWith, Purchase, Status, is_refusal
 from bot.slack import mrkdwn, names
+from bot.slack.buttons import contact_support
 from bot.text import Texts
 
 QUICK = (Usd.dollars(25), Usd.dollars(100), Usd.dollars(500), Usd.dollars(1000))
@@ -98,18 +99,7 @@ def buy_form(
                 for quick in QUICK
             ],
         ),
-        InputBlock(
-            block_id=f"amount_{amount.cents if isinstance(amount, Usd) else 'typed'}",  # a new id shows the new value
-            label=texts("buy.amount"),
-            hint=texts("buy.limits", **texts.limits),
-            element=PlainTextInputElement(
-                action_id=names.AMOUNT,
-                initial_value=texts.write_amount(amount) if isinstance(amount, Usd) else amount,
-                placeholder=texts("buy.placeholder", example=texts.write_amount(QUICK[0])),
-                max_length=LONGEST_AMOUNT,
-                focus_on_load=True,
-            ),
-        ),
+        amount_field(texts, amount),
         *([SectionBlock(text=f":warning: {remark}")] if remark else []),
         *_payment(texts, form, asking),
         ContextBlock(elements=[MarkdownTextObject(text=texts("buy.terms"))]),
@@ -122,6 +112,22 @@ def buy_form(
         submit=texts("buy.submit"),
         close=texts("form.cancel"),
         blocks=blocks,
+    )
+
+
+def amount_field(texts: Texts, amount: Usd | str | None) -> InputBlock:
+    """Where an amount is typed. ``amount`` as in ``buy_form``."""
+    return InputBlock(
+        block_id=f"amount_{amount.cents if isinstance(amount, Usd) else 'typed'}",  # a new id shows the new value
+        label=texts("buy.amount"),
+        hint=texts("buy.limits", **texts.limits),
+        element=PlainTextInputElement(
+            action_id=names.AMOUNT,
+            initial_value=texts.write_amount(amount) if isinstance(amount, Usd) else amount,
+            placeholder=texts("buy.placeholder", example=texts.write_amount(QUICK[0])),
+            max_length=LONGEST_AMOUNT,
+            focus_on_load=True,
+        ),
     )
 
 
@@ -147,7 +153,16 @@ def wants_page(chosen: Mapping[str, Any] | None) -> bool:
     return bool(chosen) and (chosen or {}).get("value") == _ELSEWHERE
 
 
-def again_form(texts: Texts, form: Form, amount: Usd, *, seconds: int, buyer: str, reader: str) -> View:
+def again_form(
+    texts: Texts,
+    form: Form,
+    amount: Usd,
+    *,
+    seconds: int,
+    buyer: str,
+    reader: str,
+    callback_id: str = names.BUY_AGAIN_FORM,
+) -> View:
     """The same amount was bought a moment ago: is this one meant too?"""
     if buyer == reader:
         said = texts("buy.again_yours", amount=amount, n=seconds)
@@ -155,7 +170,7 @@ def again_form(texts: Texts, form: Form, amount: Usd, *, seconds: int, buyer: st
         said = texts("buy.again", amount=amount, n=seconds, buyer=mrkdwn.mention(buyer))
     return View(
         type="modal",
-        callback_id=names.BUY_AGAIN_FORM,
+        callback_id=callback_id,
         private_metadata=form.dumps(),
         title=texts("buy.again_title"),
         submit=texts("buy.again_submit"),
@@ -174,7 +189,7 @@ def stands(texts: Texts, purchase: Purchase) -> View:
         close=texts("form.close"),
         blocks=[
             SectionBlock(text=_sentence(texts, purchase, None)),
-            *_actions(purchase, [button for button in _buttons(texts, purchase) if button.url]),
+            *_actions(purchase, [button for button in _buttons(texts, purchase) if _stays_in_form(button)]),
             *([told] if purchase.status in LIVE else []),
         ],
     )
@@ -256,6 +271,11 @@ def _why_cancelled(texts: Texts, purchase: Purchase, account: Account | None) ->
     return texts(reason, **facts)
 
 
+def _stays_in_form(button: ButtonElement) -> bool:
+    """What leads to a page, or to a person; the rest belongs to the card."""
+    return bool(button.url) or button.action_id == names.CONTACT_SUPPORT
+
+
 def _actions(purchase: Purchase, buttons: list[ButtonElement]) -> list[Block]:
     return [ActionsBlock(block_id=f"purchase_{purchase.status}", elements=buttons)] if buttons else []
 
@@ -272,9 +292,13 @@ def _buttons(texts: Texts, purchase: Purchase) -> list[ButtonElement]:
             ),
             ButtonElement(text=texts("card.cancel_button"), action_id=names.CANCEL_PURCHASE, value=purchase.id),
         ]
+    buttons = []
     if purchase.status in CREDITED and purchase.receipt_url:
-        return [ButtonElement(text=texts("card.receipt_button"), action_id=names.FOLLOW_LINK, url=purchase.receipt_url)]
+        receipt = purchase.receipt_url
+        buttons.append(ButtonElement(text=texts("card.receipt_button"), action_id=names.FOLLOW_LINK, url=receipt))
     if purchase.status in (Status.DECLINED, Status.EXPIRED, Status.CANCELLED):
         again = str(purchase.amount.cents)
-        return [ButtonElement(text=texts("card.again_button"), action_id=names.OPEN_BUY_FORM, value=again)]
-    return []
+        buttons.append(ButtonElement(text=texts("card.again_button"), action_id=names.OPEN_BUY_FORM, value=again))
+    if purchase.status not in LIVE | {Status.SETTLED}:
+        buttons.append(contact_support(texts, f"purchase:{purchase.id}"))
+    return buttons

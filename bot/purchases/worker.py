@@ -108,23 +108,24 @@ class PurchaseWorker:
         return 0
 
     async def _look_at(self, purchase: Purchase) -> None:
-        failures = 0
+        failures, request_id = 0, None
         try:
             await self._carry_on(purchase)
         except Outage as outage:
             failures = purchase.failures + 1
+            request_id = outage.request_id if outage.service == "Stripe" else None
             logger.warning("purchase waits: %s", outage, extra={"purchase": purchase.id, "request": outage.request_id})
         except Overtaken:
             logger.warning("purchase was overtaken", extra={"purchase": purchase.id})
             return
-        await self._database.write(partial(self._let_go, purchase, failures))
+        await self._database.write(partial(self._let_go, purchase, failures, request_id))
 
-    async def _let_go(self, claimed: Purchase, failures: int, tx: AsyncConnection) -> None:
+    async def _let_go(self, claimed: Purchase, failures: int, request_id: str | None, tx: AsyncConnection) -> None:
         now = self._clock.now()
         purchase = must(await store.of_id(tx, claimed.id, lock=True))
         again = purchase.status in LIVE or failures
         next_time = now + next_look(replace(purchase, failures=failures), now) if again else None
-        await store.release(tx, claimed, check_at=next_time, failures=failures)
+        await store.release(tx, claimed, check_at=next_time, failures=failures, request_id=request_id)
 
     async def _carry_on(self, purchase: Purchase) -> None:
         try:
@@ -143,7 +144,8 @@ class PurchaseWorker:
             case Status.CHECKOUT:
                 await self._ask_about_page(purchase)
             case Status.SETTLED | Status.REFUNDED | Status.DISPUTED:
-                await self._purchases.reverse(purchase, await self._gateway.reversals(must(purchase.intent_id)))
+                gone = await self._gateway.reversals(must(purchase.intent_id), purchase.amount)
+                await self._purchases.reverse(purchase, gone)
             case _:
                 await self._ask(purchase)
 
@@ -268,15 +270,17 @@ class PurchaseWorker:
         await self._database.write(instead)
 
     def _order(self, purchase: Purchase, account: Account, customer: str) -> Order:
+        texts = texts_for(purchase.locale)
         return Order(
             id=purchase.id,
             account_id=account.id,
             customer=customer,
             amount=purchase.amount,
-            description=texts_for(purchase.locale)("receipt.description", account=account.name),
+            description=texts("receipt.description", account=account.name),
             slack_team=purchase.workspace.team_id,
             slack_user=purchase.buyer_id,
             placed_at=purchase.created_at,
+            reference_label=texts("receipt.purchase_order"),
         )
 
     async def _begin(

@@ -20,10 +20,11 @@ from bot.prices.files import starting_table
 from bot.sandbox.books import Books
 from bot.sandbox.genstudio import WORKS, GenStudio, Model
 from bot.sandbox.genstudio import Account as StudioAccount
+from bot.sandbox.languages import LANGUAGES
 from bot.sandbox.page import Page
 from bot.sandbox.world import ACCOUNT, OWNER, ROLES, World
 from bot.slack import names
-from bot.slack.manifest import manifest
+from bot.slack.manifest import OPTIONAL_SCOPES, manifest
 from bot.tokens import store as tokens
 from bot.tokens.model import Bearer, Scope, hash_of, new_token
 from bot.web.server import Server
@@ -38,7 +39,7 @@ _COST = Credits.exactly("0.392")  # by the starting table: 180,000 tokens at $2 
 @asynccontextmanager
 async def bot_in(world: World, members: Iterable[Account]) -> AsyncIterator[Bot]:
     """The real bot, at work in this world, with these accounts."""
-    world.slack.install(yaml.safe_load(manifest()))
+    world.slack.install(yaml.safe_load(manifest()), optional=True)
     port = _free_port()
     settings = world.settings(port=port, public_url=f"http://127.0.0.1:{port}")
     async with Bot.open(settings, clock=world.clock) as bot:
@@ -81,9 +82,18 @@ def _free_port() -> int:
 async def page(port: int) -> AsyncIterator[str]:
     """The sandbox in the browser; its address."""
     async with World.open() as world, bot_in(world, world.accounts(customer=world.add_customer())) as bot:
+        world.slack.scopes |= OPTIONAL_SCOPES.keys()  # whoever installs the bot may grant them: here is what it is like
         studio = await genstudio_for(world, bot)
         served = Page(
-            world.slack, world.stripe, studio, world.clock, Books(bot).read, partial(wind, world, bot), roles=ROLES
+            world.slack,
+            world.stripe,
+            studio,
+            world.clock,
+            Books(bot).read,
+            partial(wind, world, bot),
+            languages=LANGUAGES,
+            mails=world.mail.mails,
+            roles=ROLES,
         )
         server = Server(served.app, port=port)
         await server.start()

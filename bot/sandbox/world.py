@@ -1,4 +1,4 @@
-"""The world around the bot: a Slack workspace with people in it and a Stripe, served on loopback, on a clock to wind.
+"""The world around the bot: Slack with people in it, Stripe and a mail server, on loopback, on a clock to wind.
 
 The page, the headless tour and the tests all stand on this one.
 """
@@ -14,6 +14,7 @@ from bot.accounts.model import Account, Plan
 from bot.accounts.model import Workspace as Home
 from bot.sandbox.clock import WindableClock
 from bot.sandbox.faults import Faults
+from bot.sandbox.mail import MailBox
 from bot.sandbox.slack import Workspace
 from bot.sandbox.stripe import Endpoint, StripeAccount
 from bot.settings import Settings
@@ -38,7 +39,7 @@ _BANK_TAKES = timedelta(days=4)  # to answer a debit
 
 
 class World:
-    """Slack and Stripe are up while inside ``World.open``. ``settings`` points a bot at them."""
+    """Slack, Stripe and the mail server are up while inside ``World.open``. ``settings`` points a bot at them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -46,6 +47,8 @@ class World:
         self.faults = Faults()
         self.slack = Workspace(self.clock, faults=self.faults, team_id=TEAM, enterprise_id=ENTERPRISE)
         self.stripe = StripeAccount(self.clock, faults=self.faults)
+        self.mail = MailBox(self.clock, faults=self.faults)
+        self.mail.watchers.append(lambda mail: self.slack.feed.publish("mail", subject=mail.subject))
         self._populate()
 
     @classmethod
@@ -60,6 +63,8 @@ class World:
                 stack.push_async_callback(server.stop)
                 stack.push_async_callback(part.close)
                 part.base_url = server.url
+            await world.mail.start()
+            stack.push_async_callback(world.mail.stop)
             yield world
 
     def settings(self, **more: Any) -> Settings:
@@ -73,6 +78,7 @@ class World:
             "stripe_api_url": self.stripe.base_url,
             "database_url": f"sqlite:///{self.folder / 'credits.db'}",
             "port": 0,
+            "smtp_url": f"{self.mail.url}?from=credits@acme.example",
             **more,
         }
         return Settings(_env_file=None, **given)  # type: ignore[call-arg]
@@ -119,9 +125,9 @@ class World:
     def _populate(self) -> None:
         slack = self.slack
         near = {"tz": "Europe/Copenhagen", "tz_offset": 3600}
-        slack.add_person(OWNER, "anna", real_name="Anna Berg", **near)
-        slack.add_person(SECOND_OWNER, "bo", real_name="Bo Lind", locale="da-DK", **near)
-        slack.add_person(MEMBER, "maja", real_name="Maja Holm", **near)
+        slack.add_person(OWNER, "anna", real_name="Anna Berg", email="anna@acme.example", **near)
+        slack.add_person(SECOND_OWNER, "bo", real_name="Bo Lind", email="bo@acme.example", locale="da-DK", **near)
+        slack.add_person(MEMBER, "maja", real_name="Maja Holm", email="maja@acme.example", **near)
         slack.add_person(GUEST, "gus", real_name="Gus Guest", is_restricted=True, **near)
         slack.add_person(TRIAL_OWNER, "tina", real_name="Tina Tran", team_id=TRIAL_TEAM, **near)
         slack.add_channel("ai-credits", [OWNER, SECOND_OWNER, MEMBER, slack.bot_user_id])

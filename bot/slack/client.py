@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 import aiohttp
-from slack_sdk.errors import SlackApiError
+from slack_sdk.errors import SlackApiError, SlackRequestError
+from slack_sdk.models.views import View
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
@@ -118,6 +119,17 @@ class SlackClient:
     async def update(self, channel: str, ts: str, text: str, blocks: Blocks, *, key: str) -> None:
         """Make the message look like this. An empty list takes its blocks away; leaving them out would keep them."""
         await ask(self._web.chat_update(channel=channel, ts=ts, text=text, blocks=blocks, metadata=_metadata(key)))
+
+    async def publish(self, user_id: str, view: View) -> None:
+        """Let somebody's Home look like this."""
+        await ask(self._web.views_publish(user_id=user_id, view=view))
+
+    async def send_file(self, channel: str, name: str, content: bytes, text: str) -> None:
+        """Put a file into a conversation, with a few words. Needs the scope ``files:write``."""
+        try:
+            await ask(self._web.files_upload_v2(channel=channel, filename=name, content=content, initial_comment=text))
+        except SlackRequestError as error:  # the place for its content did not take it
+            raise Outage("Slack", "a file was not taken") from error
 
     async def find(self, channel: str, key: str, since: datetime) -> str | None:
         """The ``ts`` of the newest message with this key that was posted ``since``. Needs the history scope."""

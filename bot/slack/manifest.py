@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from bot.slack.names import BUY_COMMAND, BUY_SHORTCUT
+from bot.slack.names import BUY_COMMAND, BUY_SHORTCUT, SUPPORT_SHORTCUT
 
 SCOPES: Final = {
     "commands": "the slash command and the shortcut",
@@ -21,6 +21,8 @@ OPTIONAL_SCOPES: Final = {
     "groups:history": "as im:history, for an account with a private channel",
     "channels:read": "asks before warnings go to a public channel that another company reads too",
     "groups:read": "the same for a private channel",
+    "users:read.email": "support answers by mail, and whoever wrote to it can have a copy",
+    "files:write": "sends statements as files",
 }
 
 _MANIFEST: Final = """\
@@ -42,10 +44,14 @@ features:
       type: global
       callback_id: {shortcut}
       description: Buy AI credits for your account
+    - name: Contact support
+      type: message
+      callback_id: {support_shortcut}
+      description: Send this message to a person who helps with your credits
   slash_commands:
     - command: {command}
       description: Buy AI credits for your account
-      usage_hint: "[amount] | alerts | help"
+      usage_hint: "[amount] | history | alerts | limit | support | help"
       should_escape: false
 {command_url}\
 oauth_config:
@@ -59,6 +65,7 @@ settings:
 {request_url}\
     bot_events:
       - app_home_opened
+      - user_change
   interactivity:
     is_enabled: true
 {request_url}\
@@ -77,6 +84,7 @@ def manifest(url: str | None = None) -> str:
     return _MANIFEST.format(
         command=BUY_COMMAND,
         shortcut=BUY_SHORTCUT,
+        support_shortcut=SUPPORT_SHORTCUT,
         scopes=_listed(SCOPES),
         optional_scopes=_listed(OPTIONAL_SCOPES),
         command_url=f"      url: {address}\n" if address else "",

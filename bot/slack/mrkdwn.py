@@ -1,5 +1,6 @@
 """Slack's markup: what a person typed is escaped and never becomes part of it."""
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -31,3 +32,14 @@ def fact(value: object) -> object:
         case tuple():
             return mentions(value)
     return value
+
+
+def link(address: str, words: str) -> str:
+    return f"<{escape(address)}|{words}>"
+
+
+def plain(markup: str) -> str:
+    """Markup as text that a person could have typed: names, links and times by their words."""
+    shown = re.sub(r"<[^<>|]*\|([^<>]*)>", r"\1", markup)
+    shown = re.sub(r"<(?:mailto:|tel:)?([^<>]*)>", r"\1", shown)
+    return shown.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")

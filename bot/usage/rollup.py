@@ -1,7 +1,7 @@
 """Rolls events up into hours, so that nobody has to read millions of events to tell an account's pace."""
 
 from collections import deque
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -22,25 +22,30 @@ class Rollup:
         self._database = database
         self._clock = clock
         self._seen: deque[tuple[datetime, int]] = deque()  # when the newest entry had which number
+        self.complete_to = datetime.min.replace(tzinfo=UTC)  # what was booked until then is in the hours
 
     async def work(self) -> int:
         """Roll up some entries; how many numbers that was. 0 when all is done that can be."""
+        now = self._clock.now()
         async with self._database.read() as tx:
             newest = await store.newest_entry(tx)
-        return await self._database.write(partial(self._roll_up, self._settled(newest)))
+        at, settled = self._settled(now, newest)
+        done = await self._database.write(partial(self._roll_up, settled))
+        if not done:
+            self.complete_to = max(self.complete_to, at)
+        return done
 
-    def _settled(self, newest: int) -> int:
-        """The number up to which no entry can still come.
+    def _settled(self, now: datetime, newest: int) -> tuple[datetime, int]:
+        """The number up to which no entry can still come, and since when that is so.
 
         On PostgreSQL a transaction may be committed after others with greater numbers, for as long as it takes.
         """
         if self._database.is_sqlite:
-            return newest
-        now = self._clock.now()
+            return now, newest
         self._seen.append((now, newest))
-        settled = 0
+        settled = self.complete_to, 0
         while self._seen and now - self._seen[0][0] >= _COMMITTED_WITHIN:
-            settled = self._seen.popleft()[1]
+            settled = self._seen.popleft()
         return settled
 
     async def _roll_up(self, settled: int, tx: AsyncConnection) -> int:

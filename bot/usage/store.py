@@ -298,6 +298,23 @@ async def costs(tx: AsyncConnection, batches: Collection[int] | None = None) -> 
         yield row.batch, row.account_id, Credits(int(row.nano or 0))
 
 
+async def costs_by_model(
+    tx: AsyncConnection, account_id: str, batches: Sequence[int]
+) -> Sequence[tuple[int, str, Credits]]:
+    """Batch, model, and what the account's events of that model cost in it."""
+    found: list[tuple[int, str, Credits]] = []
+    for first in range(0, len(batches), 1_000):
+        query = (
+            select(events.c.batch, models.c.provider, models.c.model, func.sum(events.c.nano).label("nano"))
+            .join(models, models.c.no == events.c.model)
+            .where(events.c.batch.in_(batches[first : first + 1_000]), events.c.account_id == account_id)
+            .group_by(events.c.batch, models.c.provider, models.c.model)
+        )
+        rows = await tx.execute(query)
+        found += [(row.batch, f"{row.provider} {row.model}", Credits(int(row.nano))) for row in rows]
+    return found
+
+
 async def booked(tx: AsyncConnection) -> int:
     """How many events are not parked, as far as their batches tell."""
     return (await tx.execute(select(func.count()).where(events.c.batch.is_not(None)))).scalar_one()

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from bot.alerts.reports import Reports
 from bot.alerts.spike import Spike, spike
 from bot.money import NANO_PER_CREDIT, Credits
 from bot.sandbox.faults import Kind
@@ -48,11 +49,14 @@ class Account:
         return sum(each.nano for each in spent.values()) == self._uses * NANO_PER_CREDIT
 
     async def wants_digests(self) -> None:
+        await self.sets_up(alert_digest=["yes"])
+
+    async def sets_up(self, **entered: Any) -> None:
         stage = self.stage
         stage.slack.views.clear(OWNER)
         await stage.slack.command(OWNER, stage.home, "/buy-credits alerts")
         await stage.until(lambda: (form := stage.slack.modal(OWNER)) and form.view["callback_id"] == names.ALERTS_FORM)
-        assert (await stage.slack.submit(OWNER, alert_digest=["weekly"])).ok
+        assert (await stage.slack.submit(OWNER, **entered)).ok
 
     async def wind_to_monday(self) -> None:
         """To just after nine o’clock on the next one."""
@@ -77,7 +81,7 @@ class Account:
         return [each for each in mine if each.metadata["event_payload"]["key"].startswith(f"alert-{kind}:")]
 
     async def heard(self, kind: str, times: int = 1) -> Message:
-        await self.stage.eventually(lambda: len(self.told(kind)) >= times, within=10, step=1.1)
+        await self.stage.eventually(lambda: len(self.told(kind)) >= times, within=200, step=31)  # once all is added up
         return self.told(kind)[-1]
 
 
@@ -197,6 +201,32 @@ async def test_a_day_unlike_other_days_is_told_once(account: Account) -> None:
     await account.rolled_up()
     await stage.until(lambda: "*13.00*" in account.told("spike")[-1].text)
     assert len(account.told("spike")) == 1
+
+
+async def test_whoever_does_not_want_it_is_not_told_of_such_days(account: Account) -> None:
+    stage = account.stage
+    if (stage.world.clock.now() + timedelta(minutes=30)).date() != stage.world.clock.now().date():
+        await stage.wind(hours=1)  # not over midnight
+    await stage.bought("100")
+    await account.sets_up(alert_spikes=[])
+    for days in range(1, 23):
+        await account.spend(1, ago=days * DAY)
+    await account.spend(12)
+    await account.rolled_up()
+    reports = Reports(
+        database=stage.bot.database,
+        clock=stage.world.clock,
+        history=usage.spend_by_hour,
+        spend=usage.spend_by_day_and_model,
+        complete_to=stage.world.clock.now,
+    )
+    await reports.look_for_spikes()
+    await stage.calm()
+    assert account.told("spike") == []
+
+    await account.sets_up(alert_spikes=["yes"])
+    await reports.look_for_spikes()
+    await account.heard("spike")
 
 
 # ── what a spike is ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -49,7 +49,7 @@ moments = st.datetimes(datetime(2026, 1, 1), datetime(2029, 12, 31), timezones=s
     lambda at: at.replace(microsecond=0)
 )
 zones = st.sampled_from(ZONES).map(ZoneInfo)
-times = st.times().map(lambda at: at.replace(second=0, microsecond=0))
+times = st.builds(time, st.integers(0, 23), st.integers(0, 59))
 triggers = st.one_of(
     st.integers(0, 10**15).map(lambda nano: Amount(Credits(nano))),
     st.integers(1, 100).map(Percent),
@@ -344,7 +344,11 @@ def test_the_next_look_is_when_something_can_change() -> None:
 
 def test_the_ledger_watches_the_balances_at_which_something_changes() -> None:
     account = Account()
+    assert account.bounds == Bounds(Credits(credits(100).nano - 1), None)  # the first use begins a pace
+    assert account.due is None
+    account.facts = replace(account.facts, used=True)
     assert account.bounds == Bounds(credits(10), None)
+    assert account.due == 6 * HOUR
     account.runs_out(10, per_day=10)
     assert account.bounds == Bounds(credits(70), None)
     account.has(70)
@@ -415,6 +419,7 @@ def test_an_hour_and_a_day_are_that_long() -> None:
     st.integers(101, 300),
     st.none() | quiets,
     st.sampled_from(ZONES),
+    st.booleans(),
 ))  # fmt: skip
 def test_rules_survive_being_written_down(rules: Rules) -> None:
     assert Rules.of_json(json.loads(json.dumps(rules.as_json()))) == rules
@@ -428,6 +433,7 @@ def test_the_default_rules_as_they_are_written_down() -> None:
         "recovery": 110,
         "quiet": None,
         "time_zone": "UTC",
+        "spikes": True,
     }
 
 
@@ -454,6 +460,7 @@ def test_the_default_rules_as_they_are_written_down() -> None:
     ("time_zone", "../etc/passwd"),
     ("time_zone", ""),
     ("time_zone", None),
+    ("spikes", 1),
 ])  # fmt: skip
 def test_a_bad_value_is_named(name: str, value: object) -> None:
     with pytest.raises(BadRules) as bad:

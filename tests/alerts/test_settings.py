@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from bot.alerts import routes
 from bot.ledger import store as ledger
 from bot.sandbox.slack import Message, OpenView
 from bot.sandbox.slack.records import Ack
-from bot.sandbox.world import GUEST, MEMBER, OWNER, SECOND_OWNER, TRIAL_OWNER
+from bot.sandbox.world import ACCOUNT, GUEST, MEMBER, OWNER, SECOND_OWNER, TRIAL_OWNER
 from bot.slack import names
 
 from ..conftest import OpenStage
@@ -82,7 +83,8 @@ async def test_the_form_shows_what_holds_by_default(open_stage: OpenStage) -> No
     assert fields["alert_figure_low"]["initial_value"] == "7"
     assert fields["alert_figure_critical"]["initial_value"] == "10"
     assert "initial_options" not in fields[names.ALERT_DIGEST]
-    assert "In the time zone Europe/Copenhagen." in says(view)
+    assert fields[names.ALERT_ZONE]["initial_value"] == "Europe/Copenhagen"
+    assert "initial_options" in fields[names.ALERT_SPIKES]
 
 
 async def test_a_rule_that_is_made_below_its_level_warns_at_once(open_stage: OpenStage) -> None:
@@ -111,7 +113,9 @@ async def test_what_was_saved_is_shown_the_next_time(open_stage: OpenStage) -> N
         alert_quiet_from="22:00",
         alert_quiet_until="07:00",
         alert_language="da",
-        alert_digest=["weekly"],
+        alert_zone="new york",
+        alert_digest=["yes"],
+        alert_spikes=[],
     )
     await saved(stage)
     await stage.restart()
@@ -123,7 +127,9 @@ async def test_what_was_saved_is_shown_the_next_time(open_stage: OpenStage) -> N
     assert fields["alert_unit_empty"]["initial_option"]["value"] == "off"
     assert fields[names.ALERT_QUIET_FROM]["initial_time"] == "22:00"
     assert fields[names.ALERT_LANGUAGE]["initial_option"]["value"] == "da"
-    assert [each["value"] for each in fields[names.ALERT_DIGEST]["initial_options"]] == ["weekly"]
+    assert fields[names.ALERT_ZONE]["initial_value"] == "America/New_York"
+    assert [each["value"] for each in fields[names.ALERT_DIGEST]["initial_options"]] == ["yes"]
+    assert "initial_options" not in fields[names.ALERT_SPIKES]
 
 
 async def test_every_chosen_channel_is_warned_in_the_chosen_language(open_stage: OpenStage) -> None:
@@ -290,3 +296,33 @@ async def test_a_test_that_does_not_arrive_shows_that_the_channel_is_gone(open_s
     await stage.wind(5)
     await heard(stage, stage.slack.dm(OWNER), "not set up any more")
     assert "almost out of credits" in told(stage, stage.home)[-1].text
+
+
+# ── places that do not work ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_where_the_chosen_channel_is_gone_the_accounts_own_is_used_and_it_is_known(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    other = stage.slack.add_channel("money", [OWNER, stage.slack.bot_user_id])
+    await stage.bought("25")
+    await set_up(stage, alert_channels=[other.id])
+    await saved(stage)
+    other.archived = True
+    await spend(stage, 16)
+    await heard(stage, stage.home, "almost out of credits", "9.00")
+
+    async with stage.bot.database.read() as tx:
+        found = await routes.health(tx, ACCOUNT)
+        everywhere = await routes.dead_everywhere(tx)
+    assert [(each.place, each.error, each.alive) for each in found] == [
+        (other.id, "is_archived", False),
+        (stage.home, None, True),
+    ]
+    assert everywhere == {ACCOUNT: found[:1]}
+    assert found[0].since is not None
+
+    other.archived = False
+    await set_up(stage)
+    await heard(stage, other.id, "almost out of credits")
+    async with stage.bot.database.read() as tx:
+        assert await routes.health(tx, ACCOUNT) == [routes.Route(other.id)]

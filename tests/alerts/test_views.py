@@ -13,22 +13,19 @@ from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 from slack_sdk.models.views import View
 
+from bot.alerts.answers import read_settings
+from bot.alerts.digest import digest
 from bot.alerts.forecast import HORIZON, RunOut
+from bot.alerts.forms import MOST_CHANNELS, Settings, ask_shared, settings
 from bot.alerts.model import Episode, Snooze
 from bot.alerts.rules import Amount, Days, Level, Percent, Quiet, Rules, Trigger
 from bot.alerts.views import (
-    MOST_CHANNELS,
     Outlook,
     Said,
-    Settings,
-    ask_shared,
     chosen_snooze,
     dead_route,
-    digest,
-    read_settings,
     recovered,
     reminder,
-    settings,
     spike,
     warning,
     why,
@@ -109,6 +106,7 @@ SETTINGS = [
             recovery=150,
             quiet=Quiet(time(22), time(7, 30)),
             time_zone="America/Argentina/ComodRivadavia",
+            spikes=False,
         ),
         "da",
         digest=True,
@@ -240,7 +238,7 @@ def test_no_hole_is_left_in_a_sentence_and_no_key_shows(language: str) -> None:
     for shown in (*map(the_message, messages(texts)), *map(drawn, forms(texts))):
         shown = re.sub("<!date[^>]*>", "at noon", shown.replace(LONG, "Acme"))
         assert "  " not in shown
-        assert not re.search(r"\{[a-z]+\}|\bNone\b|\balert\.[a-z]", shown), shown
+        assert not re.search(r"\{[a-z]+\}|\bNone\b|\b(alert|chart)\.[a-z]", shown), shown
 
 
 @pytest.mark.parametrize("language", languages())
@@ -251,7 +249,7 @@ def test_every_sentence_about_warnings_is_shown_somewhere(language: str) -> None
     unseen = []
     for message in catalog(language):
         key = message.id if isinstance(message.id, str) else message.id[0]
-        if key.startswith("alert.") and not key.startswith("alert.error_"):
+        if key.startswith(("alert.", "chart.")) and not key.startswith("alert.error_"):
             for sentence in message.string if isinstance(message.string, tuple) else (str(message.string),):
                 pieces = re.split(r"\{[a-z_]+\}", sentence)
                 if not re.search(".*".join(map(re.escape, pieces)), shown):
@@ -300,7 +298,8 @@ def test_a_warning() -> None:
     assert the_message(warning(ENGLISH, episode(), ACME)) == (
         "*Acme Labs* is low on credits: *12.34* left. At the present pace of 1.21 a day the credits will probably "
         "run out *Thursday, between Tuesday and Saturday*.\n"
-        "[Buy credits] [Acknowledge] [Snooze: For 1 hour / For 1 day / Until Monday] [Why do I see this?]"
+        "[Buy credits] [Ask the owner] [Acknowledge] [Snooze: For 1 hour / For 1 day / Until Monday] "
+        "[Why do I see this?]"
     )
 
 
@@ -308,7 +307,8 @@ def test_a_warning_in_danish() -> None:
     assert the_message(warning(DANISH, episode(Level.CRITICAL), ACME)) == (
         ":warning: *Acme Labs* har næsten ingen kredit tilbage: kun *12,34*. Med det nuværende forbrug på 1,21 om "
         "dagen er kreditten formentlig brugt op *torsdag, mellem tirsdag og lørdag*.\n"
-        "[Køb kredit] [Jeg tager mig af det] [Udsæt: I 1 time / I 1 dag / Til mandag] [Hvorfor ser jeg dette?]"
+        "[Køb kredit] [Spørg kontoejeren] [Jeg tager mig af det] [Udsæt: I 1 time / I 1 dag / Til mandag] "
+        "[Hvorfor ser jeg dette?]"
     )
 
 
@@ -316,7 +316,7 @@ def test_one_that_somebody_looks_after_says_who_and_asks_nobody_else() -> None:
     lines = the_message(warning(ENGLISH, ACKNOWLEDGED, ACME)).splitlines()
     assert lines[1:] == [
         ":eyes: <@U1> looks after it: there are no more reminders.",
-        "[Buy credits] [Why do I see this?]",
+        "[Buy credits] [Ask the owner] [Why do I see this?]",
     ]
 
 
@@ -324,13 +324,13 @@ def test_one_that_is_put_off_says_by_whom_and_until_when() -> None:
     lines = the_message(warning(ENGLISH, SNOOZED, ACME)).splitlines()
     assert lines[1:] == [
         ":zzz: <@U2> put reminders off until <!date^1793620800^{date_short_pretty} {time}|2026-11-02 12:00 UTC>.",
-        "[Buy credits] [Acknowledge] [Why do I see this?]",
+        "[Buy credits] [Ask the owner] [Acknowledge] [Why do I see this?]",
     ]
 
 
 def test_buttons_know_their_episode_and_what_they_mean() -> None:
     _, blocks = warning(ENGLISH, episode(), ACME)
-    buy, acknowledge, snooze, ask = blocks[1].to_dict()["elements"]
+    buy, _, acknowledge, snooze, ask = blocks[1].to_dict()["elements"]
     assert buy["action_id"] == names.OPEN_BUY_FORM
     assert "value" not in buy
     assert [(each["action_id"], each["value"]) for each in (acknowledge, ask)] == [
@@ -570,10 +570,12 @@ def test_the_form() -> None:
         "Empty: at so many or fewer: <0>\n"
         "Quiet from: <> UTC\n"
         "Quiet until: <> UTC\n"
-        "· In the time zone UTC. Critical and empty get through."
-        " The same time twice means that it is never quiet.\n"
+        "· Critical and empty get through. The same time twice means that it is never quiet.\n"
+        "Time zone: <UTC>\n"
+        "· In which your days begin and quiet hours are meant: a city such as Copenhagen, or Europe/Copenhagen.\n"
         "Language in channels: ( ) Dansk (x) English\n"
         "Digest: [ ] Once a week: balance, forecast and spend by model\n"
+        "Unusual days: [x] Tell on a day on which far more is used than usual\n"
         "[Send a test]\n"
         "· The test goes where the saved settings say.\n"
         "[Cancel] [Save]"
@@ -594,7 +596,9 @@ hours = st.one_of(
     st.none(),
     st.tuples(times, times).filter(lambda pair: pair[0] != pair[1]).map(lambda pair: Quiet(*pair)),
 )
-rules = st.builds(Rules, triggers, st.integers(101, 300), hours, st.sampled_from(["UTC", "Europe/Copenhagen"]))
+rules = st.builds(
+    Rules, triggers, st.integers(101, 300), hours, st.sampled_from(["UTC", "Europe/Copenhagen"]), st.booleans()
+)
 chosen = st.builds(
     Settings,
     st.lists(st.from_regex("C[A-Z0-9]{10}", fullmatch=True), max_size=MOST_CHANNELS).map(tuple),
@@ -629,11 +633,12 @@ def test_everything_may_change() -> None:
         alert_figure_empty="100.000,00",
         alert_quiet_from="22:00",
         alert_quiet_until="07:30",
+        alert_zone="america/argentina/comodrivadavia ",
         alert_language=option("da"),
-        alert_digest=[option("weekly")],
+        alert_digest=[option("yes")],
+        alert_spikes=[],
     )
-    now = Rules(recovery=150, time_zone="America/Argentina/ComodRivadavia")
-    assert read_settings(DANISH, values, now) == becomes
+    assert read_settings(DANISH, values, Rules(recovery=150)) == becomes
 
 
 @pytest.mark.parametrize(("language", "shown"), [("fr-FR", "en"), ("da-DK", "da")])
@@ -642,6 +647,16 @@ def test_a_language_without_sentences_is_shown_as_the_one_that_is_written(langua
     read = read_settings(ENGLISH, values, Rules())
     assert isinstance(read, Settings)
     assert read.language == shown
+
+
+@pytest.mark.parametrize(
+    ("typed", "zone"),
+    [("Copenhagen", "Europe/Copenhagen"), (" new york", "America/New_York"), ("europe/LONDON", "Europe/London")],
+)
+def test_a_city_names_its_time_zone(typed: str, zone: str) -> None:
+    read = read_settings(ENGLISH, submitted(settings(ENGLISH, "Acme", SETTINGS[0]), alert_zone=typed), Rules())
+    assert isinstance(read, Settings)
+    assert read.rules.time_zone == zone
 
 
 def test_the_same_time_twice_is_never_quiet() -> None:
@@ -679,6 +694,21 @@ def test_the_same_time_twice_is_never_quiet() -> None:
         ),
         ({"alert_quiet_from": "22:00"}, {"alert_quiet_until": "Choose both times, or none."}),
         ({"alert_quiet_until": "22:00"}, {"alert_quiet_from": "Choose both times, or none."}),
+        (
+            {"alert_zone": "Atlantis"},
+            {"alert_zone": "“Atlantis” is no time zone that we know. Write one such as Europe/Copenhagen."},
+        ),
+        (
+            {"alert_zone": "../../etc/passwd"},
+            {"alert_zone": "“../../etc/passwd” is no time zone that we know. Write one such as Europe/Copenhagen."},
+        ),
+        (
+            {"alert_zone": "istanbul"},
+            {
+                "alert_zone": "“istanbul” is the name of several time zones: Asia/Istanbul, Europe/Istanbul."
+                " Write one of them."
+            },
+        ),
         (
             {"alert_figure_low": "x", "alert_figure_empty": "y", "alert_quiet_from": "22:00"},
             {

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from bot.alerts import store as alerts
 from bot.sandbox.slack import Message
-from bot.sandbox.world import MEMBER, OWNER
+from bot.sandbox.world import ACCOUNT, MEMBER, OWNER, SECOND_OWNER
 from bot.slack import names
+from bot.usage import store as usage
 
 from ..conftest import OpenStage
 from ..genstudio import Program, use
@@ -32,6 +34,11 @@ class Account:
         events = [use(f"use-{self._uses + n}") for n in range(credits)]
         self._uses += credits
         assert (await self._program.send(*events)).status_code == 204
+
+    async def addresses(self) -> bool:
+        """Whether the owners' are known."""
+        async with self.stage.bot.database.read() as tx:
+            return len(await alerts.addresses(tx, [OWNER, SECOND_OWNER])) == 2
 
     def warnings(self, place: str | None = None) -> list[Message]:
         """The messages about credits that run out, oldest first."""
@@ -81,6 +88,23 @@ async def test_a_crossing_is_warned_of_once_and_recovers_once(account: Account) 
     await stage.check()
 
 
+async def test_days_that_are_left_are_warned_of_though_nobody_set_up_anything(account: Account) -> None:
+    stage = account.stage
+
+    async def added_up() -> bool:
+        async with stage.bot.database.read() as tx:
+            return sum(each.nano for each in (await usage.spend_by_hour(tx, ACCOUNT)).values()) == 2 * day * 10**9
+
+    for day in range(1, 8):  # in the end $11 are left, for less than seven days
+        await account.spend(2)
+        await stage.eventually(added_up, within=200, step=61)
+        assert day > 3 or not account.warnings()
+        await stage.wind(days=1)
+    await stage.eventually(account.warnings, within=7 * 3600, step=3600)
+    assert "is low on credits" in account.warnings()[0].text
+    assert "between" in account.warnings()[0].text
+
+
 async def test_whoever_acknowledges_is_named_and_nobody_is_reminded(account: Account) -> None:
     stage = account.stage
     await account.spend(16)
@@ -111,6 +135,27 @@ async def test_where_the_channel_is_gone_the_owners_hear_it_and_why(account: Acc
     await account.spend(16)
     await account.warned("almost out of credits", place=stage.slack.dm(OWNER))
     assert any("archived" in each.text for each in stage.slack.messages(stage.slack.dm(OWNER)))
+
+
+async def test_where_slack_takes_nothing_any_more_the_owners_get_one_mail(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    stage.slack.scopes.add("users:read.email")
+    account = await Account.open(stage)
+    await account.spend(16)
+    await account.warned("almost out of credits")
+    await stage.wind(hours=1, seconds=10)  # Slack is asked for their addresses while it answers
+    await stage.eventually(account.addresses, within=60, step=5)
+    stage.slack.token_trouble = "token_revoked"
+    await account.spend(10)
+    await stage.eventually(lambda: len(stage.world.mail.mails) == 2, within=900, step=31)
+    assert {mail.to for mail in stage.world.mail.mails} == {("anna@acme.example",), ("bo@acme.example",)}
+    for mail in stage.world.mail.mails:
+        assert mail.subject == "The credits of Acme Labs are running out"
+        assert mail.body.startswith(":rotating_light: Acme Labs is out of credits. The balance is -1.00.")
+    await stage.wind(hours=3)
+    await stage.wind(hours=2)
+    assert len(stage.world.mail.mails) == 2
+    stage.slack.token_trouble = ""
 
 
 async def test_whoever_asks_why_is_told_the_rule_and_who_made_it(account: Account) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.bench import acknowledging, crossing, endurance, forecasting, metering, settling, starting
+from tests.bench import acknowledging, crossing, endurance, forecasting, looking, metering, settling, starting
 from tests.bench.figures import Measured
 
 Measure = Callable[[Path, str], Measured]
@@ -18,6 +18,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "metering": metering.measure,
     "crossing": crossing.measure,
     "forecasting": forecasting.measure,
+    "looking": looking.measure,
 }
 LONG: dict[str, Measure] = {"memory": endurance.memory, "growth": endurance.growth}
 

@@ -4,12 +4,27 @@ The accounts are generated, each from its seed: where they are, how long they ha
 weekends, scatter (days that resemble the day before), bursts and growth. Each has enough for 3 to 30 days at its true
 pace, and is then spent empty. How far off somebody would be who knew the true pace, and only not what chance will
 bring, stands beside the forecast: nobody can do better than that.
+
+    steady        every day of the week alike
+    weekly        weekends cost nothing to three tenths of other days
+    bursty        nine tenths of the spend are 2 to 8 bursts a day, of sizes that differ as much as they are large
+    rare bursts   as bursty, with 2 to 10 bursts a week: the harder form, which bursty once had
+    growing       by 3 to 15 percent a week, in a line or compounded
+    just started  3 to 10 days ago, one of the others but rare bursts; those are 3 to 12 weeks old
+
+Constants of the forecast are chosen by looking at accounts of the seeds ``FOR_CHOOSING`` alone. What is printed is of
+``HELD_OUT``, which nobody looks at while choosing: if its table made somebody change a constant, these seeds would be
+spent, and others would have to take their place. The median error of 1,000 accounts that just started differs by a
+point from one thousand to the next (15.1 % for the seeds from 1,000,000 on, with these very constants), hence so many.
+
+Of rare bursts only the range is promised to be right: who knew the true pace would still be off by about twice of what
+is promised for the others.
 """
 
 import math
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -22,13 +37,14 @@ from bot.alerts.forecast import HORIZON, RunOut, run_out
 from bot.money import NANO_PER_CREDIT
 from tests.bench.figures import Measured
 
-ACCOUNTS = 400  # of each kind
+FOR_CHOOSING = range(5_000)  # seeds, as is the next
+HELD_OUT = range(2_000_000, 2_002_000)
 COVERED, OFF = 0.80, 0.15
 
 LASTING = ("steady", "weekly", "bursty", "growing")
-JUST_STARTED = "just started"  # 3 to 10 days ago, one of the lasting kinds; the others are 3 to 12 weeks old
+JUST_STARTED = "just started"
 KINDS = (*LASTING, JUST_STARTED)
-RARE_BURSTS = "rare bursts"  # 2 to 10 a week make nine tenths of the spend: only the range can be right
+RARE_BURSTS = "rare bursts"
 
 _HOUR = timedelta(hours=1)
 _BURSTS_A_DAY = {"bursty": (2, 8), RARE_BURSTS: (0.3, 1.5)}
@@ -223,10 +239,10 @@ class BackTest(Measured):
         return "\n".join([self.title, *(f"  {line}" for line in drawn), *(f"  {note}" for note in self.notes)])
 
 
-def back_test(kind: str, accounts: int = ACCOUNTS) -> Line:
-    """Forecast for so many accounts of a kind."""
+def back_test(kind: str, seeds: Iterable[int]) -> Line:
+    """Forecast for these accounts of a kind."""
     line = Line(kind, None if kind == RARE_BURSTS else OFF)
-    for seed in range(accounts):
+    for seed in seeds:
         subject = account(kind, seed)
         began = time.perf_counter()
         found = run_out(subject.history, subject.balance, subject.now, subject.zone)
@@ -236,13 +252,13 @@ def back_test(kind: str, accounts: int = ACCOUNTS) -> Line:
 
 
 def measure(_folder: Path, _python: str) -> Measured:
-    lines = [back_test(kind) for kind in KINDS]
+    lines = [back_test(kind, HELD_OUT) for kind in KINDS]
     return BackTest(
-        "The forecast: generated accounts, spent empty, beside the range that was stated",
+        "The forecast: generated accounts that were held out, spent empty, beside the range that was stated",
         notes=[
             "Width: of the range, over the time likely left. True pace known: the error of who knows all but chance.",
             "An account of bursts is a sum of few large numbers: its error is mostly chance, and so its range is wide.",
             f"Accounts of {RARE_BURSTS} (2 to 10 a week) are not in all, and no error is promised for them.",
         ],
-        lines=[*lines, sum(lines, Line("all")), back_test(RARE_BURSTS)],
+        lines=[*lines, sum(lines, Line("all")), back_test(RARE_BURSTS, HELD_OUT)],
     )

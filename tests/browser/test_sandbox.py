@@ -1,163 +1,22 @@
 """The sandbox in a real browser: people buy credits in its page and see what became of it."""
 
-import asyncio
-import os
 import re
-import shutil
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Locator, Page, Request, async_playwright, expect
+from playwright.async_api import Browser, expect
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-SCREENSHOT = Path(__file__).with_name("sandbox.png")
-PATIENCE = 15_000  # milliseconds; a machine that tests may be busy with other things
-HERE = re.compile(r"(http://127\.0\.0\.1:\d+/|data:)")
+from .window import CHROMIUM, NONE_HERE, Window, looking_at, photograph, running_sandbox
+
+PICTURE = Path(__file__).with_name("sandbox.png")
 PAID = "Paid and credited: {}. The new balance is {} credits."
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="there is no chromium, chromium-browser or google-chrome on this machine"
-    ),
+    pytest.mark.skipif(CHROMIUM is None, reason=NONE_HERE),
 ]
-
-
-@dataclass
-class Window:
-    """The sandbox's page as a person uses it, and what its browser complained about."""
-
-    page: Page
-    complaints: list[str] = field(default_factory=list)
-
-    @property
-    def form(self) -> Locator:
-        return self.page.get_by_role("dialog")
-
-    @property
-    def amount(self) -> Locator:
-        return self.form.get_by_role("textbox")
-
-    @property
-    def conversation(self) -> Locator:
-        return self.page.get_by_test_id("conversation")
-
-    @property
-    def studio(self) -> Locator:
-        return self.page.get_by_test_id("studio")
-
-    @property
-    def newest(self) -> Locator:
-        return self.page.get_by_test_id("message").last
-
-    async def become(self, name: str) -> None:
-        await self.page.get_by_test_id("person").filter(has_text=name).click()
-        await expect(self.page.locator(".person.current")).to_contain_text(name)
-
-    async def go(self, name: str) -> None:
-        await self.page.get_by_test_id("channel").filter(has_text=re.compile(rf"^\s*{name}\b")).click()
-        await expect(self.page.get_by_role("heading", level=1)).to_have_text(name)
-
-    async def say(self, text: str) -> None:
-        await self.page.get_by_test_id("composer").fill(text)
-        await self.page.keyboard.press("Enter")
-
-    async def ask_to_buy(self, text: str) -> None:
-        """Open the form by the command and wait until it says how it will be paid."""
-        await self.say(f"/buy-credits {text}")
-        await expect(self.form.get_by_text(re.compile("Pay with|Stripe’s page|Betal med")).first).to_be_visible()
-
-    async def press(self, name: str) -> None:
-        await self.form.get_by_role("button", name=name, exact=True).last.click()
-
-    async def close(self, name: str = "Close") -> None:
-        await self.press(name)
-        await expect(self.form).to_have_count(0)
-
-    async def buy(self, amount: str, *, submit: str = "Buy", close: str = "Close") -> None:
-        """Buy by the saved card, from the command to the closed form."""
-        await self.ask_to_buy(amount)
-        await self.press(submit)
-        await expect(self.form.get_by_role("link")).to_be_visible()  # the receipt
-        await self.close(close)
-
-    async def use(self, model: str, work: str, *, account: str = "Acme Labs") -> None:
-        """Let GenStudio use a model, and wait until the bot has answered it."""
-        answers = self.studio.get_by_test_id("answer")
-        before = await answers.get_attribute("data-key") if await answers.count() else ""
-        await self.studio.get_by_label("Account").select_option(label=account)
-        await self.studio.get_by_label("Model").select_option(label=model)
-        await self.studio.get_by_label("Work").select_option(work)
-        await self.studio.get_by_role("button", name="Use").click()
-        await expect(answers).not_to_have_attribute("data-key", before or "")
-
-    async def save_card(self, name: str) -> None:
-        """Change the card that Acme Labs has saved, by the switch in the panel."""
-        await self.page.get_by_label("Saved card of Acme Labs").select_option(name)
-
-    @asynccontextmanager
-    async def following(self, link: Locator) -> AsyncIterator[Page]:
-        """Click a link that opens a new tab, look at it, and close it again."""
-        async with self.page.context.expect_page() as opened:
-            await link.click()
-        tab = await opened.value
-        await tab.wait_for_load_state()
-        yield tab
-        await tab.close()
-
-    async def balance(self) -> float:
-        return float((await self._balance.inner_text()).replace(",", ""))
-
-    async def has_balance(self, credits: float) -> None:
-        await expect(self._balance).to_have_text(f"{credits:,.2f}")
-
-    @property
-    def _balance(self) -> Locator:
-        return self.page.locator("[data-account='Acme Labs']").get_by_test_id("balance")
-
-    def purchase(self, amount: str) -> Locator:
-        """The newest purchase of this amount in the panel."""
-        return self.page.get_by_test_id("purchase").filter(has_text=amount).first
-
-
-@asynccontextmanager
-async def running_sandbox(folder: Path) -> AsyncIterator[str]:
-    """The sandbox as people start it; its address. It must end when it is asked to, and have had nothing to report."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", "sandbox", "--port", "0"),
-        cwd=folder,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        said = (await process.stdout.readline()).decode()
-        yield said.split(": ")[1].split()[0]
-    finally:
-        process.terminate()
-        _, errors = await asyncio.wait_for(process.communicate(), 10)
-    assert (process.returncode, errors.decode()) == (0, "")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    expect.set_options(timeout=PATIENCE)
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        await browser.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -165,30 +24,6 @@ async def address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str
     """One sandbox for all stories: each brings its own card and amounts, and counts from the balance it finds."""
     async with running_sandbox(tmp_path_factory.mktemp("sandbox")) as address:
         yield address
-
-
-@asynccontextmanager
-async def looking_at(address: str, browser: Browser, width: int = 1440) -> AsyncIterator[Window]:
-    """A new window on the sandbox, as Anna in #ai-credits. Nothing may go wrong in it or be loaded from elsewhere."""
-    context = await browser.new_context(viewport={"width": width, "height": 900})
-    context.set_default_timeout(PATIENCE)
-    window = Window(await context.new_page())
-    listen(context, window.complaints)
-    await window.page.goto(address)
-    await expect(window.page.get_by_test_id("connected")).to_be_visible()
-    yield window
-    await context.close()
-    assert window.complaints == []
-
-
-def listen(context: BrowserContext, complaints: list[str]) -> None:
-    def stay_here(asked: Request) -> None:
-        if not HERE.match(asked.url):
-            complaints.append(f"asked elsewhere: {asked.url}")
-
-    context.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
-    context.on("weberror", lambda error: complaints.append(str(error.error)))
-    context.on("request", stay_here)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -424,7 +259,26 @@ async def test_app_home_shows_the_balance_and_sells(window: Window) -> None:
     await expect(home).to_contain_text("$43.00 · @Anna Berg · credited · Receipt")
     await window.become("Maja Holm")
     await expect(home).to_contain_text("Only an owner of Acme Labs can buy credits. Please ask @Anna Berg or @Bo Lind.")
-    await expect(home.get_by_role("button")).to_have_count(0)
+    await expect(home.get_by_role("button", name="Ask the owner")).to_have_count(1)
+    await expect(home.get_by_role("button", name="Buy credits")).to_have_count(0)
+
+
+async def test_a_message_is_taken_to_support_by_its_menu_and_the_mail_is_in_the_mail_box(window: Window) -> None:
+    await window.say("Where is my receipt?")
+    await expect(window.newest).to_contain_text("Where is my receipt?")
+    await window.newest.hover()
+    await window.newest.get_by_test_id("more").click()
+    await window.newest.get_by_role("menuitem", name="Contact support").click()
+    await window.form.get_by_label("What happened?").fill("I need the <b>receipt</b> of May.")
+    await window.press("Send")
+    await expect(window.form.get_by_role("button", name="Send")).to_have_count(0)
+    await window.close()
+
+    mail = window.page.get_by_test_id("mail").first
+    await expect(mail).to_contain_text("to support@skydeck.ai")
+    await mail.locator("summary").first.click()
+    await expect(mail).to_contain_text("I need the <b>receipt</b> of May.")
+    await expect(mail).to_contain_text("anna@acme.example")
 
 
 async def test_the_keyboard_is_enough(window: Window) -> None:
@@ -465,7 +319,7 @@ async def test_time_is_wound_until_the_bank_answers_and_a_link_expires(window: W
     waits, unpaid = (window.page.get_by_test_id("message").nth(-2), window.newest)
     await expect(waits).to_contain_text("Your payment of $88.00 is on its way and waits for the bank.")
     for _ in range(4):
-        await window.page.get_by_role("button", name="Wind forward 1 day").click()
+        await window.wind("1 day")
 
     await expect(waits).to_contain_text(PAID.format("$88.00", f"{balance:,.2f}"))
     await expect(unpaid).to_contain_text("The link to pay $89.00 has expired. Nothing was charged.")
@@ -491,11 +345,10 @@ async def test_a_telephone_is_wide_enough(address: str, browser: Browser) -> Non
 
 
 async def test_the_readmes_picture_is_taken_of_the_running_sandbox(browser: Browser, tmp_path: Path) -> None:
-    picture = SCREENSHOT if os.environ.get("UPDATE_SCREENSHOTS") else tmp_path / SCREENSHOT.name
     async with running_sandbox(tmp_path) as address, looking_at(address, browser) as window:
         await window.say("A hundred credits for the pilot group, to begin with.")
         await window.buy("100")
-        await window.page.get_by_role("button", name="Wind forward 1 day").click()
+        await window.wind("1 day")
         await window.become("Maja Holm")
         await window.say(
             "The pilot group loves it! The evals run tomorrow and will need more. Could somebody top us up?"
@@ -509,10 +362,4 @@ async def test_the_readmes_picture_is_taken_of_the_running_sandbox(browser: Brow
         await window.use("claude-opus-5-5", "afternoon")
         await window.page.get_by_test_id("composer").fill("/buy-credits 500")
         await window.has_balance(1598.28)
-        await window.page.mouse.move(1, 1)
-        await window.page.screenshot(path=picture, animations="disabled")
-
-    taken = picture.read_bytes()
-    assert taken.startswith(b"\x89PNG")
-    assert (int.from_bytes(taken[16:20]), int.from_bytes(taken[20:24])) == (1440, 900)
-    assert len(taken) > 50_000
+        await photograph(window, PICTURE, tmp_path)

@@ -27,15 +27,19 @@ from pydantic import SecretStr
 from bot import faultpoint
 from bot.app import Bot
 from bot.cli import main
+from bot.cli.common import asynchronous
+from bot.db.engine import Database
 from bot.errors import Outage
 from bot.money import Usd
 from bot.sandbox.clock import WindableClock
 from bot.settings import Settings
 
+THE_WORD = signal.SIGUSR1
+
 
 def nurse() -> None:
     """Take orders until whoever started us is gone, and leave nobody behind."""
-    asyncio.run(_rehearse())
+    asynchronous(_rehearse)()
     gc.freeze()
     listener = socket.create_server(("127.0.0.1", 0))
     heard, hear = socket.socketpair()
@@ -78,8 +82,11 @@ async def _rehearse() -> None:
             bot.texts_of("U0NOBODY").show(Usd.dollars(1))
             with suppress(Outage):
                 await bot.gateway.hints(datetime.now(UTC))
-    for kind in ("Charge", "Customer", "Event", "PaymentIntent", "PaymentMethod", "checkout.Session"):
+    Database("postgresql+psycopg://")  # imports the driver
+    for kind in ("Charge", "Customer", "Event", "Invoice", "PaymentIntent", "PaymentMethod", "checkout.Session"):
         attrgetter(kind)(stripe)  # imports it
+    for service in ("checkout.sessions", "customers", "disputes", "invoices", "payment_intents", "refunds"):
+        attrgetter(service)(stripe.StripeClient("rk_test_rehearsal").v1)
     logging.disable(logging.NOTSET)
 
 
@@ -119,7 +126,11 @@ def _live(order: dict[str, Any]) -> None:
         os.dup2(log, stream)
     os.chdir(order["folder"])
     os.environ.update(order["settings"])
-    faultpoint.arm(die_at(order["moments"]))
+    hook = die_at(order["moments"])
+    if order["on_word"]:
+        signal.signal(THE_WORD, lambda *_: faultpoint.arm(hook))
+    else:
+        faultpoint.arm(hook)
     try:
         if order["ahead"]:
             asyncio.run(_run_ahead(order["ahead"]))

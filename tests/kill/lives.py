@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,8 +19,9 @@ from random import Random
 from typing import Any, Self
 
 import yaml
-from sqlalchemy import select
+from sqlalchemy import func, or_, select
 
+from bot.accounts import store as accounts
 from bot.db.engine import Database
 from bot.ledger import store as ledger
 from bot.ledger.service import verify
@@ -30,6 +32,7 @@ from bot.prices import store as prices
 from bot.prices.model import Price
 from bot.purchases import store as purchases
 from bot.purchases.model import LEASE, Status
+from bot.purchases.tables import purchases as rows
 from bot.sandbox.slack import Ack, CannotDo, Delivery, Message
 from bot.sandbox.world import ACCOUNT, ENTERPRISE, OWNER, SECOND_OWNER, STRIPE_KEY, TEAM, WEBHOOK_SECRET, World
 from bot.slack import names
@@ -38,6 +41,7 @@ from bot.tokens import store as tokens
 from bot.tokens.model import Bearer, Scope, hash_of, new_token
 
 from ..genstudio import MODEL, PROVIDER, Program
+from .child import THE_WORD
 
 AT_ONCE = 5  # worlds
 PATIENCE = 25.0  # seconds that any wait may take; less than a lease, so that nobody waits for one to run out
@@ -50,9 +54,13 @@ Moments = Sequence[str]
 
 
 class Nursery:
-    """Where bots come from. Belongs to no event loop, so that one serves all tests."""
+    """Where bots come from. Belongs to no event loop, so that one serves all tests.
 
-    def __init__(self) -> None:
+    ``tables`` is an SQLite file with all tables, which a world's database is copied from.
+    """
+
+    def __init__(self, tables: Path) -> None:
+        self.tables = tables
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("child.py"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -120,6 +128,7 @@ class Stand:
         self._port = free_port() if setting.webhooks or setting.reached else 0
         self._hands = asyncio.Lock()  # one act, or one restart, at a time
         self._process: Process | None = None
+        self._on_word = False
         self._keeper: asyncio.Task[None] | None = None
 
     @classmethod
@@ -136,13 +145,22 @@ class Stand:
             try:
                 with stand._explained():
                     if setting.founded:
-                        await stand.found()
+                        await stand._found()
                     yield stand
             finally:
                 await stand.stop(signal.SIGKILL)
 
-    async def found(self) -> None:
-        """What an administrator does: add the account; on PostgreSQL the tables, too, are for them to make."""
+    async def _found(self) -> None:
+        """Begin with what an administrator makes: the tables, and the account."""
+        if not self._database_url.startswith("postgres"):
+            shutil.copy(self._nursery.tables, self.world.folder / "credits.db")
+        customer = self.world.add_customer(self._setting.card) if self._setting.card else None
+        account, _ = self.world.accounts(customer=customer)
+        async with self.database() as database:
+            await database.write(partial(accounts.add, account=account, at=self.world.clock.now()))
+
+    async def add_account(self) -> None:
+        """What an administrator types."""
         facts = {
             "name": "Acme Labs",
             "plan": "advanced",
@@ -154,9 +172,7 @@ class Stand:
             facts["customer"] = self.world.add_customer(self._setting.card)
         given = [*facts.items(), ("owner", OWNER), ("owner", SECOND_OWNER)]
         options = [word for name, fact in given for word in (f"--{name}", fact)]
-        migrate = [["migrate"]] if self._database_url.startswith("postgres") else []
-        for command in (*migrate, ["accounts", "add", ACCOUNT, *options]):
-            assert await (await self.start(command=command)).end == 0
+        assert await (await self.start(command=["accounts", "add", ACCOUNT, *options])).end == 0
 
     @asynccontextmanager
     async def database(self) -> AsyncIterator[Database]:
@@ -188,11 +204,13 @@ class Stand:
 
     # --- lives
 
-    def live(self, *deaths: Moments) -> None:
+    def live(self, *deaths: Moments, on_word: bool = False) -> None:
         """Start the bot, and start it again whenever it died.
 
         ``deaths`` is for the first lives, one each: the moments that they pass until they die (``child.die_at``).
+        With ``on_word`` a life counts them only from ``give_the_word`` on.
         """
+        self._on_word = on_word
         self._keeper = asyncio.create_task(self._keep(deaths))
 
     async def _keep(self, deaths: Sequence[Moments]) -> None:
@@ -203,6 +221,10 @@ class Stand:
                 self._process = await self.start(moments)
             self.ends.append(await asyncio.shield(self._process.end))
 
+    def give_the_word(self) -> None:
+        assert self._process is not None
+        self._process.signal(THE_WORD)
+
     async def start(self, moments: Moments = (), command: Sequence[str] = ("run",)) -> Process:
         ahead = self.world.clock.ahead.total_seconds()
         return await self._nursery.start(
@@ -211,6 +233,7 @@ class Stand:
                 "folder": str(self.world.folder),
                 "log": str(self.log),
                 "moments": moments,
+                "on_word": self._on_word,
                 "ahead": ahead if command[0] == "run" else 0,
                 "command": command,
             }
@@ -225,6 +248,7 @@ class Stand:
             "STRIPE_API_URL": self.stripe.base_url,
             "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
             "DATABASE_URL": self._database_url,
+            "SMTP_URL": self.world.mail.url,
             "PORT": str(self._port),
         }
 
@@ -288,6 +312,7 @@ class Stand:
 
     async def fill_in(self, amount: str, person: str = OWNER) -> None:
         """Type the command and see the form with the amount."""
+        self.slack.views.clear(person)  # what stands there of an earlier purchase
         channel = self.slack.channel_named("general").id
         typed = partial(self.slack.command, person, channel, f"{names.BUY_COMMAND} {amount}")
         await self.insist(typed, lambda: self.slack.modal(person), "the form")
@@ -307,10 +332,10 @@ class Stand:
         await self.fill_in(amount, person)
         await self.submit(person)
 
-    async def pay(self, card: str = "visa", person: str = OWNER) -> None:
+    async def pay(self, card: str = "visa", person: str = OWNER, *, save: bool = True) -> None:
         """Follow the link in the message and pay on Stripe's page."""
         link = await self.until(lambda: self.link(person), "a link to Stripe's page")
-        await self.stripe.pay(link.rpartition("/")[2], card)
+        await self.stripe.pay(link.rpartition("/")[2], card, save=save)
 
     async def cancel(self, person: str = OWNER) -> None:
         """Press Cancel in the message, until it says something else than how to pay."""
@@ -339,20 +364,23 @@ class Stand:
 
     # --- the end
 
-    async def told(self, end: "End") -> None:
-        """Wait until the buyer's conversation and the channel hold one message each, and it says how all ended."""
-        await self.until(partial(self.heard, end), f"{end.buyer!r} and {end.channel!r}")
+    async def told(self, *ends: "End") -> None:
+        """Wait until the buyer's conversation and the channel hold one message for each, and it says how all ended."""
+        await self.until(partial(self.heard, *ends), f"{ends[-1].buyer!r} and {ends[-1].channel!r}")
 
-    def heard(self, end: "End") -> bool:
+    def heard(self, *ends: "End") -> bool:
+        begin = [*(end.buyer for end in ends), *(end.channel for end in ends)]
         texts = self.texts()
-        return len(texts) == 2 and texts[0].startswith(end.buyer) and texts[1].startswith(end.channel)
+        return len(texts) == len(begin) and all(map(str.startswith, texts, begin))
 
     async def rested(self) -> None:
-        """Wait until nothing is owed to anybody."""
+        """Wait until nothing is owed to anybody, and no purchase is looked at or waits for a look."""
         async with self.database() as database, asyncio.timeout(PATIENCE):
             while True:
                 async with database.read() as tx:
-                    if not (await outbox.waiting(tx)).count:
+                    looked_at = or_(rows.c.lease_until.is_not(None), rows.c.check_at <= self.world.clock.now())
+                    busy = await tx.scalar(select(func.count()).select_from(rows).where(looked_at))
+                    if not busy and not (await outbox.waiting(tx)).count:
                         return
                 await asyncio.sleep(0.02)
 
@@ -364,7 +392,7 @@ class Stand:
             await asyncio.sleep(0.01)
 
     async def prove(self, *statuses: Status) -> None:
-        """Hold books, Stripe and Slack against each other, for a bot that has stopped and purchases that have ended."""
+        """Hold books, Stripe and Slack against each other, for a bot that rests and purchases that have ended."""
         paid = [intent for intent in self.stripe.state.intents if intent["status"] == "succeeded"]
         left = [item["id"] for item in (*self.stripe.state.intents, *self.stripe.state.sessions) if _payable(item)]
         async with self.database() as database, database.read() as tx:

@@ -26,13 +26,14 @@ from bot.payments.gateway import (
     Open,
     Order,
     Paid,
+    Portal,
     Processing,
     Unconfirmed,
 )
 from bot.payments.stripe_gateway import StripeGateway
 from bot.sandbox.clock import WindableClock
 from bot.sandbox.faults import Kind
-from bot.sandbox.stripe import StripeAccount
+from bot.sandbox.stripe import Buyer, StripeAccount
 from bot.sandbox.stripe.webhooks import sign, thin
 from bot.web.server import Server
 
@@ -409,7 +410,9 @@ CALLS: dict[str, Callable[[StripeGateway, Order], Awaitable[object]]] = {
     "open_checkout again": lambda gateway, order: gateway.open_checkout(order, 1, None),
     "checkout": lambda gateway, _: gateway.checkout("cs_any"),
     "close_checkout": lambda gateway, _: gateway.close_checkout("cs_any"),
-    "reversals": lambda gateway, _: gateway.reversals("pi_any"),
+    "open_portal": lambda gateway, order: gateway.open_portal(order.customer, Portal.CARD, None),
+    "probe_portal": lambda gateway, _: gateway.probe_portal(),
+    "reversals": lambda gateway, _: gateway.reversals("pi_any", Usd(2500)),
     "hints": lambda gateway, order: gateway.hints(order.placed_at),
     "probe": lambda gateway, _: gateway.probe(),
 }
@@ -619,6 +622,102 @@ async def test_a_page_that_is_paid_while_it_is_being_closed_wins(
     assert len(stripe.charges_made()) == 1
 
 
+# ── taxes and papers ──────────────────────────────────────────────────────────────────────────────────────────────
+
+DANE = Buyer("Acme ApS", "Nygade 1", "1164", "København", "DK", fields={"purchaseorder": "PO-7"})
+
+
+async def test_a_page_collects_what_an_invoice_needs_and_the_invoice_is_the_receipt(
+    gateway: StripeGateway, stripe: StripeAccount, order: Order
+) -> None:
+    link = await gateway.open_checkout(replace(order, reference_label="Ordrenummer"), 0, "da-DK")
+    await stripe.pay(link.session_id, buyer=replace(DANE, tax_id="DK12345678"))
+
+    paid = await gateway.checkout(link.session_id)
+    [invoice] = stripe.state.invoices
+    assert isinstance(paid, Paid)
+    assert (paid.amount, paid.receipt_url) == (order.amount, invoice["hosted_invoice_url"])
+    assert (invoice["total"], invoice["customer_name"]) == (2500, "Acme ApS")
+    assert invoice["customer_tax_ids"] == [{"type": "eu_vat", "value": "DK12345678"}]
+    assert stripe.state.customers.get(order.customer)["address"]["city"] == "København"
+    [field] = stripe.state.sessions.get(link.session_id)["custom_fields"]
+    assert (field["label"]["custom"], field["text"]["value"]) == ("Ordrenummer", "PO-7")
+
+
+async def test_money_does_not_wait_for_an_invoice_that_the_key_may_not_read(
+    connect: Callable[..., StripeGateway], stripe: StripeAccount, order: Order
+) -> None:
+    gateway = connect(api_key="rk_test_restricted")
+    stripe.api.denied.append("GET /v1/invoices/*")
+    link = await gateway.open_checkout(order, 0, None)
+    await stripe.pay(link.session_id)
+
+    paid = await gateway.checkout(link.session_id)
+    assert isinstance(paid, Paid)
+    assert paid.receipt_url == stripe.charges_made()[0]["receipt_url"]
+
+
+async def test_tax_is_paid_on_top_and_is_no_part_of_what_was_bought(
+    connect: Callable[..., StripeGateway], stripe: StripeAccount, order: Order, visa: str
+) -> None:
+    gateway = connect(automatic_tax=True)
+    assert await gateway.saved_card(order.customer) is None, "only the page knows where the buyer is"
+    link = await gateway.open_checkout(order, 0, None)
+    payment = await stripe.pay(link.session_id, buyer=DANE)
+
+    assert [charge["amount"] for charge in stripe.charges_made()] == [3125]
+    paid = await gateway.checkout(link.session_id)
+    assert isinstance(paid, Paid)
+    assert paid.amount == order.amount
+
+    for part in (1, 1042, 333):
+        stripe.refund(str(payment.intent), part)
+    gone = [each.amount.cents for each in await gateway.reversals(str(payment.intent), order.amount)]
+    assert gone == [0, 834, 266]
+    stripe.refund(str(payment.intent))
+    gone = [each.amount.cents for each in await gateway.reversals(str(payment.intent), order.amount)]
+    assert sum(gone) == 2500, "all of the payment is all that was bought"
+
+
+async def test_an_account_that_adds_taxes_by_itself_does_not_add_them_here(
+    gateway: StripeGateway, stripe: StripeAccount, order: Order
+) -> None:
+    await gateway.open_checkout(order, 0, None)
+    assert stripe.calls[-1].params["automatic_tax"] == {"enabled": "false"}
+
+
+# ── what customers look after by themselves ───────────────────────────────────────────────────────────────────────
+
+
+async def test_the_portal_is_a_page_for_one_customer_in_their_language(
+    gateway: StripeGateway, stripe: StripeAccount, order: Order
+) -> None:
+    card = await gateway.open_portal(order.customer, Portal.CARD, "da-DK")
+    invoices = await gateway.open_portal(order.customer, Portal.INVOICES, None)
+    newest, first = stripe.state.portals.newest_first()
+    assert (card, invoices) == (first["url"], newest["url"])
+    assert (first["customer"], first["locale"], first["flow"]["type"]) == (
+        order.customer,
+        "da",
+        "payment_method_update",
+    )
+    assert newest["flow"] is None
+
+    stripe.customers.delete(order.customer)
+    with pytest.raises(CustomerGone):
+        await gateway.open_portal(order.customer, Portal.CARD, None)
+
+
+async def test_a_portal_that_nobody_set_up_is_told_apart(
+    gateway: StripeGateway, stripe: StripeAccount, order: Order
+) -> None:
+    assert await gateway.probe_portal()
+    stripe.portal.configured = False
+    assert not await gateway.probe_portal()
+    with pytest.raises(Outage, match="saving your customer portal settings"):
+        await gateway.open_portal(order.customer, Portal.CARD, None)
+
+
 # ── what happened afterwards ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -627,19 +726,19 @@ async def test_refunds_and_disputes_are_told_as_they_now_stand(
 ) -> None:
     ident = await gateway.prepare(order, 0)
     await gateway.confirm(ident, visa)
-    assert await gateway.reversals(ident) == []
+    assert await gateway.reversals(ident, order.amount) == []
 
     part, failed = stripe.refund(ident, 500), stripe.refund(ident, 300)
     stripe.fail_refund(failed["id"])
     dispute = stripe.dispute(ident)
-    found = {each.id: each for each in await gateway.reversals(ident)}
+    found = {each.id: each for each in await gateway.reversals(ident, order.amount)}
     assert (found[part["id"]].kind, found[part["id"]].amount, found[part["id"]].open) == ("refund", Usd(500), False)
     assert found[failed["id"]].amount == Usd(0)
     assert (found[dispute["id"]].kind, found[dispute["id"]].amount) == ("dispute", Usd(2000))
     assert found[dispute["id"]].open
 
     stripe.close_dispute(dispute["id"], won=True)
-    won = {each.id: each for each in await gateway.reversals(ident)}[dispute["id"]]
+    won = {each.id: each for each in await gateway.reversals(ident, order.amount)}[dispute["id"]]
     assert (won.amount, won.open) == (Usd(0), False)
 
 

@@ -105,7 +105,9 @@ async def test_a_refusal_to_a_shortcut_is_shown_in_a_form_of_its_own(stage: Stag
     await stage.slack.shortcut(MEMBER, "buy_credits")
 
     notice = await stage.until(lambda: stage.slack.modal(MEMBER))
-    assert says(notice) == f"Only an owner of *Acme Labs* can buy credits. Please ask {ASK_THEM}."
+    assert says(notice) == (
+        f"Only an owner of *Acme Labs* can buy credits. Please ask {ASK_THEM}.\nAsk the owner\nContact support"
+    )
     assert "submit" not in notice.view
 
 

@@ -17,7 +17,7 @@ async def test_a_partial_refund_takes_its_part_off_the_balance(open_stage: OpenS
     stage.stripe.refund(intent_of(stage), 999)
 
     card = await stage.said("Your purchase of $25.00: $9.99 was refunded and taken off the balance.")
-    assert list(buttons(card)) == ["Receipt"]
+    assert list(buttons(card)) == ["Receipt", "Contact support"]
     assert await stage.balance() == "15.01"
     stage.stripe.refund(intent_of(stage), 1)
     await stage.said("$10.00 was refunded")

@@ -11,9 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slack_sdk.models.views import View
 
-from bot.accounts.model import Account, NoAccount, NotFullMember, NotOwner, NotPaid, Plan, Standing, Workspace
-from bot.errors import Refusal
-from bot.home.views import home
+from bot.accounts.model import Account, Plan, Standing, Workspace
 from bot.money import GREATEST, Credits, Usd
 from bot.payments.gateway import Card
 from bot.purchases.model import LIVE, PayWith, Purchase, Status
@@ -39,16 +37,6 @@ REASONS = [
 REFUSALS = [
     *("refusal.not_owner", "refusal.not_paid", "refusal.cancelled", "refusal.too_late"),
     *(f"refusal.not_full_member.{standing}" for standing in Standing if standing is not Standing.MEMBER),
-]
-WHY_NOT: list[Refusal | None] = [
-    None,
-    NotOwner(account=LONG, owners=("U1", "U2")),
-    NotPaid(account="Acme & <Co>"),
-    *(
-        NotFullMember(standing, account="Acme", owners=("U1",))
-        for standing in Standing
-        if standing is not Standing.MEMBER
-    ),
 ]
 
 
@@ -107,16 +95,6 @@ def forms(texts: Texts) -> Iterator[View]:
     yield from (stands(texts, each) for each in purchases())
 
 
-def homes(texts: Texts) -> Iterator[View]:
-    latest = list(purchases())
-    for refusal in WHY_NOT:
-        for shown in ((), *(latest[first : first + 5] for first in range(0, len(latest), 5))):
-            yield home(texts, replace(ACME, name=LONG), Credits(10**18), shown, refusal, SUPPORT, owner=not refusal)
-    for parked in (0, 1, 10**9):
-        yield home(texts, ACME, Credits(-(10**18)), (), None, SUPPORT, owner=True, parked=parked)
-    yield home(texts, None, Credits.ZERO, (), NoAccount(), SUPPORT, owner=False)
-
-
 # ── the gallery ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -124,12 +102,6 @@ def homes(texts: Texts) -> Iterator[View]:
 def test_slack_takes_every_form_in_every_language(language: str) -> None:
     for view in forms(texts_for(language)):
         assert check_view(view.to_dict(), "modal") == [], outline(view)
-
-
-@pytest.mark.parametrize("language", languages())
-def test_slack_takes_every_home_in_every_language(language: str) -> None:
-    for view in homes(texts_for(language)):
-        assert check_view(view.to_dict(), "home") == [], outline(view)
 
 
 @pytest.mark.parametrize("language", languages())
@@ -154,7 +126,7 @@ def test_the_text_of_a_message_says_what_its_blocks_say(language: str) -> None:
 @pytest.mark.parametrize("language", languages())
 def test_no_hole_is_left_in_a_sentence_and_no_key_or_code_shows(language: str) -> None:
     texts = texts_for(language)
-    shown = [outline(view) for view in (*forms(texts), *homes(texts))]
+    shown = [outline(view) for view in forms(texts)]
     shown += [
         outline(card)
         for each in purchases()
@@ -172,7 +144,7 @@ def test_every_sentence_about_a_purchase_is_shown_somewhere(language: str) -> No
     texts = texts_for(language)
     drawn = "\n".join(
         [
-            *(outline(view) for view in (*forms(texts), *homes(texts))),
+            *(outline(view) for view in forms(texts)),
             *(outline(buyer_card(texts, each, ACME, SUPPORT)[1]) for each in purchases()),
             *(outline(channel_card(texts, each)[1]) for each in purchases()),
         ]
@@ -180,7 +152,7 @@ def test_every_sentence_about_a_purchase_is_shown_somewhere(language: str) -> No
     unseen = []
     for message in catalog(language):
         key = message.id if isinstance(message.id, str) else message.id[0]
-        if key.startswith(("card.", "channel.", "decline.", "state.", "home.", "form.")):
+        if key.startswith(("card.", "channel.", "decline.", "form.")):
             for sentence in message.string if isinstance(message.string, tuple) else (str(message.string),):
                 pieces = re.split(r"\{[a-z_]+\}", sentence)
                 if not re.search(".*".join(map(re.escape, pieces)), drawn):
@@ -297,26 +269,26 @@ FOOTER = (
             purchase(Status.DECLINED, reason="insufficient_funds", session_id="cs_1"),
             [
                 "The payment of $25.00 was declined. Nothing was credited. You can try again with another card.",
-                "[Try again]",
+                "[Try again] [Contact support]",
             ],
         ),
         (
             purchase(Status.EXPIRED),
-            ["The link to pay $25.00 has expired. Nothing was charged.", "[Try again]"],
+            ["The link to pay $25.00 has expired. Nothing was charged.", "[Try again] [Contact support]"],
         ),
         (
             purchase(Status.CANCELLED, reason="refusal.not_owner"),
             [
                 "The purchase of $25.00 was cancelled. Nothing was charged. "
                 "Only an owner of *Acme Labs* can buy credits. Please ask <@U1> or <@U2>.",
-                "[Try again]",
+                "[Try again] [Contact support]",
             ],
         ),
         (
             purchase(Status.REFUNDED),
             [
                 "Your purchase of $25.00: $5.00 was refunded and taken off the balance.",
-                f"[Receipt -> {RECEIPT}]",
+                f"[Receipt -> {RECEIPT}] [Contact support]",
             ],
         ),
     ],
@@ -342,26 +314,6 @@ def test_the_channel_hears_who_bought_what_and_never_gets_a_link(status: Status,
     assert text == said
     assert "http" not in outline(blocks)
     assert "[" not in outline(blocks)
-
-
-def test_the_home_of_an_owner() -> None:
-    shown = home(ENGLISH, ACME, Credits(37_340_000_000), [purchase(Status.SETTLED)], None, SUPPORT, owner=True)
-    assert outline(shown) == (
-        "## Credits\n"
-        "*Acme Labs* has *37.34* credits.\n"
-        "[Buy credits] [Credit warnings]\n"
-        "---\n"
-        "*Latest purchases*\n"
-        "<!date^1793707200^{date_short_pretty} {time}|2026-11-03 12:00 UTC> · *$25.00* · <@U1> · credited"
-        f" · <{RECEIPT}|Receipt>\n"
-        "· Trouble while buying? Write to support@skydeck.ai."
-    )
-
-
-def test_the_home_of_somebody_whose_workspace_has_no_account() -> None:
-    drawn = outline(home(ENGLISH, None, Credits.ZERO, (), NoAccount(), SUPPORT, owner=False))
-    assert "[" not in drawn
-    assert f"write to {SUPPORT}" in drawn
 
 
 # ── what must never show, and what must always be there ───────────────────────────────────────────────────────────
@@ -393,7 +345,6 @@ def test_what_somebody_typed_is_only_text(name: str) -> None:
         outline(buy_form(ENGLISH, account, Credits.ZERO, Form("n", PayWith.CHECKOUT))),
         outline(buyer_card(ENGLISH, purchase(Status.SETTLED), account, SUPPORT)[1]),
         outline(buyer_card(ENGLISH, purchase(Status.CANCELLED, reason="refusal.not_paid"), account, SUPPORT)[1]),
-        outline(home(ENGLISH, account, Credits.ZERO, (), NotPaid(account=name), SUPPORT, owner=True)),
     ]
     ours = re.compile(r"<(For example [^<>]*|@U[0-9]|!date\^[0-9]+\^[^<>]*|https://pay\.stripe\.com/[^<>]*)>")
     for each in drawn:

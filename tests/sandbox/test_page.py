@@ -1,13 +1,16 @@
 """The sandbox's page over HTTP: what it shows to whom, what it lets be done, and that nobody's words become markup."""
 
+import html
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -23,13 +26,16 @@ from starlette.routing import Route
 from bot.sandbox import genstudio
 from bot.sandbox.clock import WindableClock
 from bot.sandbox.genstudio import GenStudio, Model
+from bot.sandbox.languages import LANGUAGES, own_name
+from bot.sandbox.mail import Received
 from bot.sandbox.page import Account, Entry, LedgerView, Page, Purchase
 from bot.sandbox.page import markdown as standard_markdown
-from bot.sandbox.page.blocks import Blocks, Form, Templates, _initial
+from bot.sandbox.page.blocks import Blocks, Form, Templates
 from bot.sandbox.page.dates import Reader
 from bot.sandbox.page.mrkdwn import Mrkdwn, Names
 from bot.sandbox.slack import Message, Workspace
 from bot.sandbox.stripe import StripeAccount
+from bot.text import languages, texts_for
 from bot.web.server import Server
 
 MANIFEST = {
@@ -89,6 +95,7 @@ class Sandbox:
     http: httpx.AsyncClient
     books: LedgerView = field(default_factory=LedgerView)
     wound: list[timedelta] = field(default_factory=list)
+    mails: list[Received] = field(default_factory=list)
 
     async def page(self, user: str = "UADA", channel: str = "", tab: str = "") -> str:
         answer = await self.http.get("/", params={"as": user, "in": channel, "tab": tab})
@@ -143,9 +150,10 @@ async def sandbox() -> AsyncIterator[Sandbox]:
     async with served(workspace.app) as slack_url, served(hears) as bot_url:
         workspace.base_url, workspace.request_url = slack_url, bot_url
         studio = GenStudio(bot_url, "cb_secret", clock, [genstudio.Account("acme", "Acme Labs")], MODELS)
-        page = Page(workspace, stripe, studio, clock, ledger, wind, roles=ROLES)
+        mails: list[Received] = []
+        page = Page(workspace, stripe, studio, clock, ledger, wind, languages=LANGUAGES, mails=mails, roles=ROLES)
         async with served(page.app) as url, httpx.AsyncClient(base_url=url, timeout=10) as http:
-            made = Sandbox(workspace, stripe, clock, bot, http)
+            made = Sandbox(workspace, stripe, clock, bot, http, mails=mails)
             yield made
     await workspace.close()
     await stripe.close()
@@ -178,6 +186,51 @@ async def test_a_person_sees_only_their_own_channels(sandbox: Sandbox) -> None:
     assert "finance" not in await sandbox.page("UBEN")
 
 
+async def test_two_people_are_shown_next_to_each_other_each_with_their_own_place(sandbox: Sandbox) -> None:
+    beside = parse_qs(
+        urlsplit(html.unescape(between(await sandbox.page("UGUS"), 'data-testid="beside" href="', '"'))).query
+    )
+    assert beside["left"] == [f"?as=UGUS&in={sandbox.general()}"]
+    assert beside["right"] == [f"?as=UADA&in={sandbox.general()}"]
+
+    dm = sandbox.workspace.dm("UADA")
+    answer = await sandbox.http.get("/both", params={"left": "?as=UBEN", "right": f"?as=UADA&in={dm}&tab=home"})
+
+    frames = [dict(attributes)["src"] for tag, attributes in tags(answer.text) if tag == "iframe"]
+    assert frames == [f"side?as=UBEN&in={sandbox.general()}", f"side?as=UADA&in={dm}&tab=home"]
+    side = (await sandbox.http.get(f"/{frames[0]}")).text
+    assert "Message #general" in side
+    assert "Clock" not in side
+    assert "Clock" in answer.text
+
+
+async def test_mails_are_shown_newest_first_and_their_words_stay_words(sandbox: Sandbox) -> None:
+    assert "What the bot sends by mail will arrive here." in await sandbox.page()
+    for subject in ("Case 1", "Case <2>"):
+        letter = EmailMessage()
+        letter["Subject"], letter["From"], letter["Reply-To"] = (
+            subject,
+            "credits@acme.example",
+            "Ada <ada@acme.example>",
+        )
+        letter.set_content("It was declined <b>twice</b>.")
+        letter.add_attachment("submitted\ndeclined", filename="purchase.txt")
+        at = sandbox.clock.now()
+        sandbox.mails.append(
+            Received(at, "credits@acme.example", ("support@x.example",), letter, secure=False, login="")
+        )
+
+    page = await sandbox.page()
+    assert page.index("Case &lt;2&gt;") < page.index("Case 1")
+    for words in (
+        "It was declined &lt;b&gt;twice&lt;/b&gt;.",
+        "Ada &lt;ada@acme.example&gt;",
+        "purchase.txt",
+        "to support@x.example",
+    ):
+        assert words in page
+
+
 async def test_an_address_that_means_nothing_leads_to_the_first_person_and_channel(sandbox: Sandbox) -> None:
     assert "<title>#general · Sandbox</title>" in await sandbox.page("UNOBODY", "CNOWHERE", "nothing")
 
@@ -188,7 +241,7 @@ async def test_the_message_field_offers_the_commands_and_global_shortcuts_of_the
     assert 'data-command="/buy-credits"' in page
     assert "[amount]" in page
     assert 'data-shortcut="buy"' in page
-    assert "About this message" not in page
+    assert "About this message" not in page  # there is none yet
 
 
 async def test_where_the_app_takes_no_messages_there_is_no_field_to_write_them_in(sandbox: Sandbox) -> None:
@@ -208,6 +261,18 @@ async def test_only_the_person_meant_sees_an_ephemeral_message_and_it_says_so(sa
     assert "Only the owner may buy." in page
     assert "Only visible to you" in page
     assert "Only the owner may buy." not in await sandbox.page("UADA", sandbox.general())
+
+
+async def test_a_file_in_a_message_can_be_opened(sandbox: Sandbox) -> None:
+    message = await sandbox.post(sandbox.general(), "Here it is.")
+    url = "http://127.0.0.1:1/files/F1"
+    message.files.append({"title": "<november>.csv", "filetype": "csv", "size": 2048, "url_private": url})
+
+    page = await sandbox.page()
+
+    assert [dict(attributes).get("target") for _, attributes in tags(page) if ("href", url) in attributes] == ["_blank"]
+    assert "&lt;november&gt;.csv" in page
+    assert "CSV, 2.0 kB" in page
 
 
 async def test_an_edited_message_says_so(sandbox: Sandbox) -> None:
@@ -307,6 +372,16 @@ async def test_a_shortcut_reaches_the_bot(sandbox: Sandbox) -> None:
     assert sandbox.bot.heard[0]["callback_id"] == "buy"
 
 
+async def test_a_shortcut_in_the_menu_of_a_message_reaches_the_bot_with_the_message(sandbox: Sandbox) -> None:
+    message = await sandbox.post(sandbox.general(), "It was declined.")
+    assert 'data-shortcut="about"' in await sandbox.page()
+
+    await sandbox.do("shortcut", callback_id="about", channel=message.channel, message=message.ts)
+
+    assert sandbox.bot.heard[0]["type"] == "message_action"
+    assert sandbox.bot.heard[0]["message"]["text"] == "It was declined."
+
+
 async def test_a_button_in_a_message_reaches_the_bot(sandbox: Sandbox) -> None:
     button = {"type": "button", "action_id": "again", "value": "7", "text": plain("Buy again")}
     message = await sandbox.post(sandbox.general(), "paid", blocks=[{"type": "actions", "elements": [button]}])
@@ -375,6 +450,14 @@ async def test_a_person_changes_their_language(sandbox: Sandbox) -> None:
 
     assert sandbox.workspace.person("UADA").locale == "da-DK"
     assert '<option value="da-DK" selected>Dansk</option>' in await sandbox.page()
+
+
+@pytest.mark.parametrize("language", languages())
+def test_each_language_of_the_bot_can_be_chosen_and_is_understood(language: str) -> None:
+    [locale] = [locale for locale, name in LANGUAGES if name == own_name(language)]
+
+    assert re.fullmatch("[a-z]{2}-[A-Z]{2}", locale)
+    assert texts_for(locale).language == language
 
 
 async def test_the_saved_card_is_switched(sandbox: Sandbox) -> None:
@@ -577,6 +660,17 @@ def test_dates_are_the_readers_own(template: str, words: str) -> None:
     assert f">{words}</time>" in MRKDWN(f"<!date^{moment}^{template}|then>")
 
 
+@pytest.mark.parametrize(
+    ("locale", "words"),
+    [("da-DK", "22. nov. 2026 12:30"), ("es-LA", "22 nov 2026 12:30"), ("zh-TW", "2026年11月22日 12:30")],
+)
+def test_dates_are_in_the_readers_language(locale: str, words: str) -> None:
+    moment = int(datetime(2026, 11, 22, 11, 30, tzinfo=UTC).timestamp())
+    mrkdwn = Mrkdwn(Names({}, {}), replace(READER, locale=locale))
+
+    assert f">{words}</time>" in mrkdwn(f"<!date^{moment}^{{date_short_pretty}} {{time}}|then>")
+
+
 def test_in_little_room_a_moment_of_today_is_its_time_and_any_other_its_day() -> None:
     assert READER.stamp(datetime(2026, 11, 21, 23, 30, 5, tzinfo=UTC)) == "00:30:05"
     assert READER.stamp(datetime(2026, 11, 21, 22, 30, 5, tzinfo=UTC)) == "Nov 21, 23:30"
@@ -640,6 +734,15 @@ def test_pictures_from_elsewhere_are_described_not_loaded() -> None:
     assert pictures("http://127.0.0.1:8000/cat.png") == ["img"]
 
 
+@pytest.mark.parametrize(("kind", "name"), [("users", "UADA"), ("channels", "CGEN"), ("conversations", "CGEN")])
+def test_a_menu_of_which_several_are_chosen_is_a_list_to_tick(kind: str, name: str) -> None:
+    """With what was chosen before ticked, or whoever saves a form without a change would take it all away."""
+    html = drawn(field_of("some", {"type": f"multi_{kind}_select", f"initial_{kind}": [name]}))
+
+    boxes = [dict(attributes) for tag, attributes in tags(html) if tag == "input"]
+    assert [(box["type"], box["value"], "checked" in box) for box in boxes] == [("checkbox", name, True)]
+
+
 def test_every_field_has_a_name() -> None:
     parsed = tags(drawn(*everything()))
     named = {dict(attributes).get("for") for tag, attributes in parsed if tag == "label"}
@@ -674,6 +777,10 @@ class Tags(HTMLParser):
 
 def tags(html: str) -> list[tuple[str, list[tuple[str, str | None]]]]:
     return Tags(html).found
+
+
+def between(text: str, before: str, after: str) -> str:
+    return text.partition(before)[2].partition(after)[0]
 
 
 def unread(page: str) -> list[str]:
@@ -778,10 +885,3 @@ def everything() -> list[dict[str, Any]]:
         field_of("at", {"type": "timepicker", "initial_time": "12:00"}),
         field_of("url", {"type": "url_text_input"}),
     ]
-
-
-@pytest.mark.parametrize("kind", ["user", "channel", "conversation"])
-def test_what_was_chosen_among_many_is_shown_as_chosen(kind: str) -> None:
-    """Or whoever saves a form without a change would take it all away."""
-    element = {"type": f"multi_{kind}s_select", f"initial_{kind}s": ["C1", "C2"]}
-    assert Blocks.chosen(_initial(element)) == ["C1", "C2"]

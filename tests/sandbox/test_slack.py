@@ -562,6 +562,28 @@ async def test_tokens_and_scopes_are_checked(slack: Workspace, api: AsyncWebClie
     assert await refused(api.auth_test()) == "token_revoked"
 
 
+async def test_a_file_is_seen_once_its_upload_is_completed(slack: Workspace, api: AsyncWebClient) -> None:
+    place = slack.dm(ANNA)
+    assert await refused(api.files_getUploadURLExternal(filename="a.csv", length=3)) == "missing_scope"
+    slack.scopes.add("files:write")
+    await api.files_upload_v2(channel=place, filename="a.csv", content=b"a,b", initial_comment="Here", title="A")
+
+    [message] = slack.messages(place)
+    [file] = message.files
+    assert (message.text, file["name"], file["title"], file["size"]) == ("Here", "a.csv", "A", 3)
+    async with httpx.AsyncClient() as browser:
+        assert (await browser.get(file["url_private"])).content == b"a,b"
+
+
+async def test_an_upload_that_is_not_what_was_announced_is_not_taken(slack: Workspace, api: AsyncWebClient) -> None:
+    slack.scopes.add("files:write")
+    begun = await api.files_getUploadURLExternal(filename="a.csv", length=3)
+    async with httpx.AsyncClient() as browser:
+        assert (await browser.post(begun["upload_url"], content=b"a,b,c")).status_code == 400
+    assert await refused(api.files_completeUploadExternal(files=[{"id": begun["file_id"]}])) == "file_not_found"
+    assert slack.files.content(begun["file_id"]) is None
+
+
 async def test_people_are_described_with_their_language(slack: Workspace, api: AsyncWebClient) -> None:
     user = (await api.users_info(user=ANNA, include_locale=True))["user"]
     assert (user["locale"], user["real_name"], user["is_restricted"]) == ("da-DK", "Anna Andersen", False)

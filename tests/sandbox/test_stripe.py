@@ -20,7 +20,7 @@ from stripe.params import billing_portal, checkout
 
 from bot.sandbox.clock import WindableClock
 from bot.sandbox.faults import Kind
-from bot.sandbox.stripe import Endpoint, Outcome, StripeAccount, specs
+from bot.sandbox.stripe import Buyer, Endpoint, Outcome, StripeAccount, specs
 from bot.sandbox.stripe.cards import CARDS
 from bot.sandbox.stripe.params import Hash, Many
 from bot.web.server import Server
@@ -736,9 +736,74 @@ async def test_an_invoice_is_made_when_asked_for(shop: Shop) -> None:
     assert (invoice.status, invoice.total) == ("paid", 2500)
 
 
+FIELD = {"key": "po", "label": {"type": "custom", "custom": "PO"}, "type": "text", "optional": True}
+UPDATES = {"address": "auto", "name": "auto"}
+LINE = {"currency": "usd", "unit_amount": 2500, "product_data": {"name": "AI credits"}}
+TAXED: dict[str, Any] = {
+    "automatic_tax": {"enabled": True},
+    "billing_address_collection": "required",
+    "customer_update": UPDATES,
+    "line_items": [{"price_data": LINE | {"tax_behavior": "exclusive"}, "quantity": 1}],
+    "tax_id_collection": {"enabled": True},
+}
+
+
+@pytest.mark.parametrize(
+    ("buyer", "tax"),
+    [
+        (Buyer("Ann", "Nygade 1", "1164", "København", "DK"), 625),
+        (Buyer("Acme", "Nygade 1", "1164", "København", "DK", "DK12345678"), 0),
+        (Buyer("Ann", "1 Main Street", "94107", "San Francisco", "US"), 0),
+    ],
+    ids=["at home", "a business in Europe", "elsewhere"],
+)
+async def test_taxes_are_those_of_where_the_buyer_is(shop: Shop, buyer: Buyer, tax: int) -> None:
+    ann = await shop.customer()
+    session = await shop.session(ann, **TAXED)
+    assert (session.amount_total, session.automatic_tax.status) == (2500, "requires_location_inputs")
+    await shop.stripe.pay(session.id, buyer=buyer)
+
+    done: Any = await shop.v1.checkout.sessions.retrieve_async(session.id)
+    assert (done.amount_subtotal, done.total_details.amount_tax, done.amount_total) == (2500, tax, 2500 + tax)
+    assert [charge["amount"] for charge in shop.stripe.charges_made()] == [2500 + tax]
+    assert [each.value for each in (await shop.v1.customers.tax_ids.list_async(ann)).data] == [
+        each for each in [buyer.tax_id] if each
+    ]
+    known: Any = await shop.v1.customers.retrieve_async(ann)
+    assert (known.name, known.address.country) == (buyer.name, buyer.country)
+
+    again = await shop.session(ann, **TAXED)
+    assert again.amount_total == (3125 if buyer.country == "DK" else 2500), "the address is known by now"
+
+
+async def test_a_page_takes_no_payment_before_it_knows_what_it_asks_for(shop: Shop, browser: httpx.AsyncClient) -> None:
+    asked = TAXED | {"custom_fields": [FIELD | {"optional": False, "text": {"maximum_length": 5}}]}
+    session = await shop.session(await shop.customer(), **asked)
+    typed = {"number": "4242 4242 4242 4242", "name": "Ann", "line1": "Nygade 1", "country": "DK"}
+    for change, problem in (
+        ({"name": ""}, "Your billing address is incomplete."),
+        ({"tax_id": "nonsense"}, "Your tax ID is not valid."),
+        ({}, "PO is required."),
+        ({"field-po": "123456"}, "PO is too long."),
+    ):
+        page = await browser.post(str(session.url), data=typed | change)
+        assert problem in page.text
+    assert shop.stripe.charges_made() == []
+    await browser.post(str(session.url), data=typed | {"field-po": "PO-7"})
+    assert [charge["amount"] for charge in shop.stripe.charges_made()] == [3125]
+    done: Any = await shop.v1.checkout.sessions.retrieve_async(session.id)
+    assert done.custom_fields[0].text.value == "PO-7"
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
+        ({"tax_id_collection": {"enabled": True}}, None),
+        (TAXED | {"customer_update": {"name": "auto"}}, "customer_tax_location_invalid"),
+        (TAXED | {"line_items": [{"price_data": LINE, "quantity": 1}]}, None),
+        ({"customer_update": UPDATES, "customer": None}, None),
+        ({"custom_fields": [FIELD | {"key": "purchase_order"}]}, None),
+        ({"custom_fields": [FIELD] * 4}, None),
         ({"payment_method_types": ["card"]}, "parameter_unknown"),
         ({"success_url": None}, "parameter_missing"),
         ({"cancel_url": "javascript:alert(1)"}, "url_invalid"),
@@ -1053,11 +1118,44 @@ async def test_saved_cards_are_managed_in_the_portal(shop: Shop, browser: httpx.
     ann = await shop.customer()
     asked: Any = {"customer": ann, "return_url": BACK}
     portal = await shop.v1.billing_portal.sessions.create_async(asked)
+    assert (await browser.get(portal.url)).status_code == 200
     await browser.post(portal.url, data={"add": "visa"})
     (card,) = await shop.saved(ann)
     assert "•••• 4242" in (await browser.get(portal.url)).text
     await browser.post(portal.url, data={"remove": card.id})
     assert await shop.saved(ann) == []
+
+
+async def test_whoever_comes_to_change_a_card_pays_with_the_new_one(shop: Shop, browser: httpx.AsyncClient) -> None:
+    ann = await shop.customer()
+    shop.stripe.save_card(ann, "visa", default=True)
+    asked: Any = {"customer": ann, "flow_data": {"type": "payment_method_update"}}
+    portal = await shop.v1.billing_portal.sessions.create_async(asked)
+    await browser.post(portal.url, data={"add": "mastercard"})
+
+    [new, _] = await shop.saved(ann)
+    known: Any = await shop.v1.customers.retrieve_async(ann)
+    assert known.invoice_settings.default_payment_method == new.id
+
+
+async def test_a_portal_link_ends_unfollowed_after_minutes_and_unused_after_an_hour(
+    shop: Shop, browser: httpx.AsyncClient
+) -> None:
+    asked: Any = {"customer": await shop.customer()}
+    first, second = [await shop.v1.billing_portal.sessions.create_async(asked) for _ in range(2)]
+    assert (await browser.get(first.url)).status_code == 200
+    shop.clock.wind(minutes=6)
+    assert [(await browser.get(each.url)).status_code for each in (first, second)] == [200, 404]
+    shop.clock.wind(minutes=61)
+    assert (await browser.get(first.url)).status_code == 404
+
+
+async def test_the_portal_opens_once_somebody_has_saved_its_settings(shop: Shop) -> None:
+    asked: Any = {"customer": await shop.customer()}
+    shop.stripe.portal.configured = False
+    with refused(stripe.InvalidRequestError):
+        await shop.v1.billing_portal.sessions.create_async(asked)
+    assert (await shop.v1.billing_portal.configurations.list_async()).data == []
 
 
 # Against the SDK's own description of the API
@@ -1084,6 +1182,7 @@ SPECS = [
     (specs.CHARGE_LIST, sdk.ChargeListParams),
     (specs.EVENT_LIST, sdk.EventListParams),
     (specs.PORTAL_CREATE, billing_portal.SessionCreateParams),
+    (specs.PORTAL_CONFIGURATION_LIST, billing_portal.ConfigurationListParams),
 ]
 
 

@@ -23,6 +23,8 @@ from bot.errors import Outage
 from bot.outbox.service import Outbox
 from bot.payments.stripe_gateway import StripeGateway
 from bot.purchases import store as purchases_store
+from bot.purchases.asking.cards import Cards as AskingCards
+from bot.purchases.asking.service import Asking
 from bot.purchases.cards import Cards
 from bot.purchases.forms import Nonces
 from bot.purchases.listeners import Listeners
@@ -153,6 +155,14 @@ class Process:
             frozen=lambda: False,
             nudge=self._nudge,
         )
+        self.asking = Asking(
+            database=self.database,
+            purchases=self.purchases,
+            cards=AskingCards(self.clock, Cards(self.clock, SUPPORT)),
+            nonces=parts.nonces(b"a secret"),
+            clock=self.clock,
+            new_id=world.new_id,
+        )
         self.worker = parts.worker(
             database=self.database,
             directory=self.directory,
@@ -166,7 +176,7 @@ class Process:
         self._heard_up_to = -1
         self._workers.idle_again = self._nudge
         self.boundary = Boundary(self.texts_of, self._crew, SUPPORT)
-        self.listeners = parts.listeners(self.purchases, self.boundary, self.texts_of, SUPPORT, {})
+        self.listeners = parts.listeners(self.purchases, self.boundary, self.texts_of, SUPPORT, {}, self.asking)
         self.web = Starlette(routes=parts.webhook(self.gateway, self.purchases).routes)
 
     def texts_of(self, user_id: str) -> Texts:

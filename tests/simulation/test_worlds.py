@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot.errors import Outage
+from bot.money import Usd
 from bot.payments.gateway import Reversal
 from bot.payments.stripe_gateway import StripeGateway
 
@@ -45,10 +46,10 @@ def test_a_seed_tells_the_same_story_again(tmp_path: Path, template: Path) -> No
 class SilentOnReversals(StripeGateway):
     """Hears nothing of refunds and disputes until the troubles are over."""
 
-    async def reversals(self, intent_id: str) -> Sequence[Reversal]:
+    async def reversals(self, intent_id: str, bought: Usd) -> Sequence[Reversal]:
         if OWNER.get().world.troubled:
             raise Outage("Stripe", "no answer")
-        return await super().reversals(intent_id)
+        return await super().reversals(intent_id, bought)
 
 
 def test_a_world_does_not_end_before_a_look_that_was_put_off(tmp_path: Path, template: Path) -> None:

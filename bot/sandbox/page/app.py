@@ -2,8 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from markupsafe import Markup
 from starlette.applications import Starlette
@@ -16,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from bot.sandbox.clock import WindableClock
 from bot.sandbox.genstudio import GenStudio
+from bot.sandbox.mail import Received
 from bot.sandbox.page import guard, stream
 from bot.sandbox.page.blocks import Templates
 from bot.sandbox.page.books import LedgerView
@@ -32,21 +35,12 @@ from bot.sandbox.stripe import StripeAccount
 Json = Mapping[str, Any]
 HERE = Path(__file__).parent
 SCENE_FRAGMENTS = ("link", "people", "sidebar", "head", "conversation", "composer", "modal", "clock")
-BOOK_FRAGMENTS = ("verified", "accounts", "purchases", "entries")
-LANGUAGES = (
-    ("en-US", "English (US)"),
-    ("en-GB", "English (UK)"),
-    ("da-DK", "Dansk"),
-    ("de-DE", "Deutsch"),
-    ("es-ES", "Español"),
-    ("es-LA", "Español (Latinoamérica)"),
-    ("fr-FR", "Français"),
-    ("ja-JP", "日本語"),
-    ("pt-BR", "Português (Brasil)"),
-)
+BOOK_FRAGMENTS = ("verified", "accounts", "purchases", "entries", "mails")
+SIDES = ("left", "right")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
-    "img-src 'self' http://127.0.0.1:* http://localhost:*; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "img-src 'self' http://127.0.0.1:* http://localhost:*; frame-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
@@ -56,8 +50,9 @@ HEADERS = {
 class Page:
     """``app`` serves it. ``ledger`` reads the books, ``wind`` moves the clock and whatever hangs on it.
 
-    ``roles`` says who plays which part, by user id. The commands and shortcuts on offer are those of the app that is
-    installed in the workspace.
+    ``languages`` are those that people can choose: Slack's name of each, and its own. ``mails`` is what arrived so
+    far, oldest first. ``roles`` says who plays which part, by user id. The commands and shortcuts on offer are those
+    of the app that is installed in the workspace.
     """
 
     def __init__(
@@ -69,8 +64,9 @@ class Page:
         ledger: Callable[[], Awaitable[LedgerView]],
         wind: Callable[[timedelta], Awaitable[None]],
         *,
+        languages: Sequence[tuple[str, str]],
+        mails: Sequence[Received] = (),
         roles: Mapping[str, str] | None = None,
-        languages: Sequence[tuple[str, str]] = LANGUAGES,
     ) -> None:
         self._workspace = workspace
         self._stripe = stripe
@@ -81,10 +77,13 @@ class Page:
         self._templates = Templates()
         self._unread = Unread()
         self._languages = languages
+        self._mails = mails
         self._stage = Stage(workspace, self._templates, self._unread, roles or {}, languages)
         self.app = Starlette(
             routes=[
-                Route("/", self._page),
+                Route("/", partial(self._window, "page")),
+                Route("/side", partial(self._window, "side")),
+                Route("/both", self._both),
                 Route("/stream", self._stream),
                 Route("/do/{act}", self._do, methods=["POST"]),
                 Mount("/static", StaticFiles(directory=HERE / "static")),
@@ -106,14 +105,22 @@ class Page:
 
     # --- showing
 
-    async def _page(self, request: Request) -> Response:
-        place = self._place(request)
-        fragments = await self._draw(place)
+    async def _window(self, template: str, request: Request) -> Response:
+        fragments = await self._draw(self._place(request.query_params))
         title = fragments.pop("title")
-        return HTMLResponse(self._templates.render("page", title=title, fragments=fragments), headers=HEADERS)
+        return self._html(template, title=title, fragments=fragments)
+
+    async def _both(self, request: Request) -> Response:
+        left, right = (self._place(dict(parse_qsl(request.query_params.get(side, "")[1:]))) for side in SIDES)
+        return self._html(
+            "both", title="Side by side · Sandbox", fragments=await self._draw(left), left=left, right=right
+        )
+
+    def _html(self, template: str, **facts: object) -> Response:
+        return HTMLResponse(self._templates.render(template, **facts), headers=HEADERS)
 
     async def _stream(self, request: Request) -> Response:
-        place = self._place(request)
+        place = self._place(request.query_params)
         changes = self._workspace.changes()
 
         async def draw() -> stream.Fragments:
@@ -122,8 +129,7 @@ class Page:
         body = stream.events(changes, place.user, draw)
         return StreamingResponse(body, media_type="text/event-stream", headers=HEADERS)
 
-    def _place(self, request: Request) -> Place:
-        asked = request.query_params
+    def _place(self, asked: Mapping[str, str]) -> Place:
         return self._stage.place(asked.get("as", ""), asked.get("in", ""), asked.get("tab", ""))
 
     async def _draw(self, place: Place) -> dict[str, Markup]:
@@ -132,7 +138,12 @@ class Page:
             self._unread.seen(place.user, self._workspace.messages(place.channel, place.user))
         scene, ledger = self._stage.scene(place, self._clock.ahead.total_seconds()), await self._ledger()
         drawn = {name: self._templates.render(name, scene=scene) for name in SCENE_FRAGMENTS}
-        facts = {"ledger": ledger, "names": self._stage.names(), "reader": self._stage.reader(place.user)}
+        facts = {
+            "ledger": ledger,
+            "mails": list(enumerate(self._mails))[::-1],
+            "names": self._stage.names(),
+            "reader": self._stage.reader(place.user),
+        }
         books = {name: self._templates.render(name, **facts) for name in BOOK_FRAGMENTS}
         books["wallets"] = self._templates.render("wallets", wallets=wallets(self._stripe))
         books["studio"] = self._templates.render("studio", studio=self._studio)
@@ -183,13 +194,16 @@ class Page:
         await self._workspace.open_home(user)
 
     async def _shortcut(self, user: str, asked: Json) -> None:
-        await self._workspace.shortcut(user, asked["callback_id"])
+        if ts := asked.get("message"):
+            message = self._workspace.message(asked["channel"], ts)
+            await self._workspace.message_shortcut(user, message, asked["callback_id"])
+        else:
+            await self._workspace.shortcut(user, asked["callback_id"])
 
     async def _language(self, user: str, asked: Json) -> None:
         if asked["locale"] not in dict(self._languages):
             raise CannotDo("The sandbox does not offer this language.")
-        self._workspace.person(user).locale = asked["locale"]
-        self._workspace.feed.publish("person", user=user)
+        await self._workspace.speak(user, asked["locale"])
 
     async def _card(self, user: str, asked: Json) -> None:
         offered = {wallet.customer: dict(wallet.choices) for wallet in wallets(self._stripe)}

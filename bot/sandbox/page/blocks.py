@@ -105,11 +105,14 @@ class Blocks:
         many = [each for name in names for each in value.get(f"{name}s") or []]
         return [option["value"] for option in several] + named + many
 
-    def people_options(self) -> Sequence[Json]:
-        return [_option(name, key) for key, name in self._mrkdwn.names.people.items()]
-
-    def channel_options(self) -> Sequence[Json]:
-        return [_option(f"#{name}", key) for key, name in self._mrkdwn.names.channels.items()]
+    def options(self, element: Json) -> list[Json]:
+        """What a menu or a list to tick offers, outside of groups."""
+        match element["type"].removeprefix("multi_"):
+            case "users_select":
+                return [_option(name, key) for key, name in self._mrkdwn.names.people.items()]
+            case "channels_select" | "conversations_select":
+                return [_option(f"#{name}", key) for key, name in self._mrkdwn.names.channels.items()]
+        return list(element.get("options", []))
 
     @staticmethod
     def web_link(url: str) -> bool:

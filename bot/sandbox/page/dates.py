@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date
+
 _TWELVE_HOURS = ("en-US", "en-AU", "en-CA")
+_STYLES = {"date": "long", "date_short": "medium", "date_long": "full"}  # of what other languages than English say
 _TOKEN = re.compile(r"\{(\w+)\}")
 
 
@@ -44,9 +48,12 @@ class Reader:
 
     def _part(self, moment: datetime, token: str) -> str | None:
         local = self.local(moment)
-        if token.endswith("_pretty") and (near := self._near(local)):
+        name = token.removesuffix("_pretty")
+        if name in _STYLES and not self.locale.startswith("en"):
+            return format_date(local.date(), _STYLES[name], locale=_known(self.locale))
+        if name != token and (near := self._near(local)):
             return near.lower()
-        match token.removesuffix("_pretty"):
+        match name:
             case "date_num":
                 return f"{local:%Y-%m-%d}"
             case "date":
@@ -78,6 +85,14 @@ def _zone(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
         return UTC
+
+
+def _known(name: str) -> Locale:
+    """The locale that Slack calls so; for what only Slack says, such as ``es-LA``, its language."""
+    try:
+        return Locale.parse(name, sep="-")
+    except UnknownLocaleError:
+        return Locale.parse(name.partition("-")[0])
 
 
 def _ordinal(day: int) -> str:

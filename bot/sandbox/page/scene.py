@@ -128,6 +128,11 @@ class Place:
         return "?" + urlencode({name: value for name, value in moved.items() if (name, value) != ("tab", "messages")})
 
 
+def both(left: Place, right: Place) -> str:
+    """The address of the page that shows two places next to each other."""
+    return "both?" + urlencode({"left": left.href(), "right": right.href()})
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     viewer: Person
@@ -136,6 +141,7 @@ class Scene:
     workspace_name: str
     place: Line
     faces: Sequence[Face]
+    beside: str  # the address that shows somebody else next to the viewer; empty where there is nobody else
     groups: Sequence[Group]
     tabs: Sequence[Tab]
     rows: Sequence[Row]
@@ -145,6 +151,7 @@ class Scene:
     closed: str  # why nothing can be written here; empty when it can
     commands: Sequence[Command]
     shortcuts: Sequence[Shortcut]
+    message_shortcuts: Sequence[Shortcut]
     languages: Sequence[tuple[str, str]]
     hues: Mapping[str, int]  # the colour of each person's picture
     ahead: int
@@ -200,6 +207,7 @@ class Stage:
             workspace_name=self._workspace.team_name,
             place=here,
             faces=[self._face(person, place) for person in self.people()],
+            beside=self._beside(place),
             groups=groups,
             tabs=self._tabs(place) if here.kind == "app" else (),
             rows=() if at_home else self._rows(place, blocks, mrkdwn),
@@ -208,7 +216,8 @@ class Stage:
             modal=self._modal(place, blocks),
             closed=self._closed(place, here),
             commands=_commands(self._workspace.commands or {}),
-            shortcuts=_shortcuts(self._workspace.shortcuts or {}),
+            shortcuts=_shortcuts(self._workspace.shortcuts or {}, "global"),
+            message_shortcuts=_shortcuts(self._workspace.shortcuts or {}, "message"),
             languages=self._languages(viewer),
             hues={id: number % HUES for number, id in enumerate(self.names())},
             ahead=round(ahead),
@@ -230,11 +239,19 @@ class Stage:
         return [*({viewer.locale: viewer.locale} | known).items()]
 
     def _face(self, person: Person, place: Place) -> Face:
-        channel = place.channel
-        if self._workspace.channel(channel).im_with:
-            channel = self._workspace.dm(person.id)
-        href = Place(person.id, channel, place.tab).href()
+        href = self._there(person, place).href()
         return Face(person.id, _name(person), self._role(person), href, person.id == place.user)
+
+    def _there(self, person: Person, place: Place) -> Place:
+        """The same place with somebody else's eyes; of a conversation with the app, their own."""
+        at_app = self._workspace.channel(place.channel).im_with
+        return Place(person.id, self._workspace.dm(person.id) if at_app else place.channel, place.tab)
+
+    def _beside(self, place: Place) -> str:
+        """The viewer here, and next to them the first who plays another part."""
+        viewer = self._workspace.person(place.user)
+        others = [person for person in self.people() if self._role(person) != self._role(viewer)]
+        return both(place, self._there(others[0], place)) if others else ""
 
     def _role(self, person: Person) -> str:
         guest = person.is_restricted or person.is_ultra_restricted
@@ -330,6 +347,7 @@ class Stage:
             blocks=blocks(message.blocks, key=message.ts) if message.blocks else "",
             text=blocks.text({"type": "mrkdwn", "text": message.text}),
             attachments=[_attachment(part, blocks, message.ts) for part in message.attachments],
+            files=message.files,
         )
 
     # --- views
@@ -382,6 +400,6 @@ def _commands(known: Mapping[str, Json]) -> Sequence[Command]:
     return [Command(name, each.get("description", ""), each.get("usage_hint", "")) for name, each in known.items()]
 
 
-def _shortcuts(known: Mapping[str, Json]) -> Sequence[Shortcut]:
-    everywhere = [(id, each) for id, each in known.items() if each.get("type") == "global"]
-    return [Shortcut(id, each.get("name", id), each.get("description", "")) for id, each in everywhere]
+def _shortcuts(known: Mapping[str, Json], kind: str) -> Sequence[Shortcut]:
+    of_kind = [(id, each) for id, each in known.items() if each.get("type") == kind]
+    return [Shortcut(id, each.get("name", id), each.get("description", "")) for id, each in of_kind]

@@ -7,6 +7,7 @@ from typing import Any
 
 from bot.sandbox.slack.arguments import Read, Signature, flag, moment, names, structure, whole, words
 from bot.sandbox.slack.blockkit import check_blocks, complete
+from bot.sandbox.slack.files import Files
 from bot.sandbox.slack.pace import Pace
 from bot.sandbox.slack.payloads import channel_object, message_object, user_object, view_object
 from bot.sandbox.slack.records import Channel, Json, Message
@@ -47,8 +48,9 @@ class Method:
 
 
 class Methods:
-    def __init__(self, state: State, views: Views, sockets: Sockets) -> None:
+    def __init__(self, state: State, views: Views, sockets: Sockets, files: Files) -> None:
         self._state = state
+        self._files = files
         self._views = views
         self._sockets = sockets
         self._pace = Pace(state.clock)
@@ -83,6 +85,16 @@ class Methods:
             ),
             "conversations.history": Method(Signature(channel, {**page, **history}), self._history),
             "conversations.members": Method(Signature(channel, page), self._members),
+            "files.getUploadURLExternal": Method(
+                Signature({"filename": words, "length": whole}, {"alt_txt": words, "snippet_type": words}),
+                self._files.begin,
+                "files:write",
+            ),
+            "files.completeUploadExternal": Method(
+                Signature({"files": structure}, {"channel_id": words, "initial_comment": words, "thread_ts": words}),
+                self._complete_files,
+                "files:write",
+            ),
             "users.info": Method(Signature({"user": words}, {"include_locale": flag}), self._user_info, "users:read"),
             "views.open": Method(Signature({**view, **trigger}), self._view_open),
             "views.push": Method(Signature({**view, **trigger}), self._view_push),
@@ -260,6 +272,20 @@ class Methods:
         if place.archived:
             raise SlackError("is_archived")
         return message
+
+    # --- files
+
+    def _complete_files(self, arguments: Json) -> Json:
+        """Put what was uploaded into a conversation; without one the files stay private."""
+        place = self._place_to_post(arguments["channel_id"]) if "channel_id" in arguments else None
+        files = self._files.complete(arguments["files"])
+        if place:
+            text, bot = arguments.get("initial_comment", ""), self._state.bot_user_id
+            thread = arguments.get("thread_ts")
+            message = Message(place.id, "", bot, self._state.bot_id, text, files=files, thread_ts=thread)
+            message.subtype = "file_share"
+            self._state.write(message)
+        return {"files": [{"id": each["id"], "title": each["title"]} for each in files]}
 
     # --- conversations and people
 

@@ -16,6 +16,8 @@ VERIFICATION = "sandbox-verification-token"
 def user_object(state: State, person: Person, *, include_locale: bool = False) -> Json:
     """As ``users.info`` answers. People of other workspaces show no more than Slack lets through."""
     names = {"real_name": person.real_name, "display_name": person.name, "team": person.team_id}
+    if person.email and "users:read.email" in state.scopes and not person.is_stranger:
+        names["email"] = person.email
     user = {
         "id": person.id,
         "team_id": person.team_id,
@@ -93,6 +95,8 @@ def message_object(state: State, message: Message, *, metadata: bool = False) ->
         written["blocks"] = copy.deepcopy(message.blocks)
     if message.attachments:
         written["attachments"] = copy.deepcopy(message.attachments)
+    if message.files:
+        written["files"] = copy.deepcopy(message.files)
     if message.edited:
         written["edited"] = {"user": message.user, "ts": message.ts}
     if message.thread_ts:
@@ -286,6 +290,11 @@ def home_opened(state: State, person: Person, channel: str, view: OpenView | Non
     if view:
         inner["view"] = view_object(state, view)
     return event(state, inner)
+
+
+def person_changed(state: State, person: Person) -> Json:
+    user = user_object(state, person, include_locale=True)
+    return event(state, {"type": "user_change", "user": user, "event_ts": state.new_ts()})
 
 
 def said(state: State, message: Message, channel: Channel, kind: str) -> Json:

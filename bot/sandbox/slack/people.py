@@ -215,6 +215,14 @@ class Humans(State, ABC):
             await self.deliverer.tell(payloads.home_opened(self, person, self.dm(user), self.home(user)))
         return self.home(user)
 
+    async def speak(self, user: str, locale: str) -> None:
+        """Choose a language for Slack. The bot hears that the person is not what they were, if it is subscribed."""
+        person = self._person(user)
+        person.locale = locale
+        self.feed.publish("person", user=user)
+        if "user_change" in self.events and "users:read" in self.scopes:
+            await self.deliverer.tell(payloads.person_changed(self, person))
+
     async def say(self, user: str, channel: str, text: str) -> Message:
         """Write a message. The bot hears of it if it is there, subscribed to such events, and has the scope."""
         person, place = self._composing(user, channel)

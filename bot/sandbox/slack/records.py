@@ -16,6 +16,7 @@ class Person:
     id: str
     name: str
     real_name: str = ""
+    email: str = ""
     locale: str = "en-US"
     is_bot: bool = False
     deleted: bool = False
@@ -58,10 +59,23 @@ class Message:
     unfurl_links: bool = True  # Slack itself visits the links of such a message
     unfurl_media: bool = True
     subtype: str = ""
+    files: list[Json] = field(default_factory=list)
 
     @property
     def by_bot(self) -> bool:
         return bool(self.bot_id)
+
+
+@dataclass(slots=True)
+class File:
+    """What the bot uploads. Nobody sees it before the upload is completed."""
+
+    id: str
+    name: str
+    length: int  # as it was announced
+    content: bytes | None = None
+    title: str = ""
+    completed: bool = False
 
 
 @dataclass(slots=True)

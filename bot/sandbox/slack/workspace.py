@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -14,6 +15,7 @@ from bot.sandbox.faults import Faults, Faulty, Kind
 from bot.sandbox.slack.arguments import Signature, flag, given, structure, words
 from bot.sandbox.slack.blockkit import check_blocks
 from bot.sandbox.slack.deliver import Deliverer
+from bot.sandbox.slack.files import Files
 from bot.sandbox.slack.methods import Methods
 from bot.sandbox.slack.people import Humans
 from bot.sandbox.slack.records import Delivery, Json
@@ -70,20 +72,27 @@ class Workspace(Humans):
         self.views = Views(self)
         self.sockets = Sockets(self)
         self._deliverer = Deliverer(self, self.sockets, signing_secret=signing_secret)
-        self._methods = Methods(self, self.views, self.sockets)
+        self.files = Files(self)
+        self._methods = Methods(self, self.views, self.sockets, self.files)
         routes = [
             Route("/api/{method}", self._call, methods=["GET", "POST"]),
             Route("/response/{token}", self._respond, methods=["POST"]),
+            Route("/upload/{ticket}", self._upload, methods=["POST"]),
+            Route("/files/{file}", self._file),
             WebSocketRoute("/link/{ticket}", self.sockets.serve),
         ]
         self.app: ASGIApp = Faulty(Starlette(routes=routes), self.faults, _name_of_call, FAULT_BODIES)
 
-    def install(self, manifest: Json) -> None:
-        """Take commands, shortcuts, scopes, events and Home tab from a manifest, as pasting it into Slack would."""
+    def install(self, manifest: Json, *, optional: bool = False) -> None:
+        """Take commands, shortcuts, scopes, events and Home tab from a manifest, as pasting it into Slack would.
+
+        ``optional`` is whether whoever installs the app grants the optional scopes too.
+        """
         features = manifest.get("features", {})
         self.commands = {one["command"]: one for one in features.get("slash_commands", [])}
         self.shortcuts = {one["callback_id"]: one for one in features.get("shortcuts", [])}
-        self.scopes = set(manifest.get("oauth_config", {}).get("scopes", {}).get("bot", []))
+        scopes = manifest.get("oauth_config", {}).get("scopes", {})
+        self.scopes = {*scopes.get("bot", []), *(scopes.get("bot_optional", []) if optional else [])}
         tabs = features.get("app_home", {})
         self.home_enabled = tabs.get("home_tab_enabled", False)
         self.dm_writable = tabs.get("messages_tab_enabled", True) and not tabs.get(
@@ -149,6 +158,17 @@ class Workspace(Humans):
             body = {"ok": False, "error": refusal.code, **refusal.more}
         return self._answer(body)
 
+    async def _upload(self, request: Request) -> Response:
+        taken = self.files.upload(request.path_params["ticket"], await request.body())
+        return PlainTextResponse("OK" if taken else "not taken", 200 if taken else 400)
+
+    async def _file(self, request: Request) -> Response:
+        file = self.files.content(request.path_params["file"])
+        if file is None:
+            return PlainTextResponse("There is no such file.", 404)
+        headers = {"Content-Disposition": f"attachment; filename*=utf-8''{quote(file.name)}"}
+        return Response(file.content, headers=headers, media_type="application/octet-stream")
+
     def _answer(self, body: Json) -> Response:
         headers = {"X-OAuth-Scopes": ",".join(sorted(self.scopes))}
         if body.get("error") != "ratelimited":
@@ -188,4 +208,5 @@ def _bearer(request: Request) -> str:
 
 def _name_of_call(scope: Scope) -> str:
     path = str(scope["path"])
-    return "response_url" if path.startswith("/response/") else path.removeprefix("/api/")
+    first, _, rest = path.removeprefix("/").partition("/")
+    return {"response": "response_url", "upload": "upload"}.get(first, rest)

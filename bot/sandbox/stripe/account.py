@@ -9,12 +9,14 @@ from starlette.routing import Mount
 from bot.clock import Clock
 from bot.sandbox.faults import Faults
 from bot.sandbox.stripe.api import Api, Call
+from bot.sandbox.stripe.billing import SOMEBODY, Buyer
 from bot.sandbox.stripe.cards import BY_NAME
 from bot.sandbox.stripe.checkout import Checkout, Payment
 from bot.sandbox.stripe.customers import Customers
 from bot.sandbox.stripe.errors import JsonObject
 from bot.sandbox.stripe.hosted import pages
 from bot.sandbox.stripe.intents import Intents
+from bot.sandbox.stripe.portal import Portal
 from bot.sandbox.stripe.reversals import Reversals
 from bot.sandbox.stripe.state import State
 from bot.sandbox.stripe.webhooks import Endpoint, Webhooks
@@ -44,8 +46,10 @@ class StripeAccount:
         self.reversals = Reversals(self.state)
         self.intents = Intents(self.state, self.customers, self.reversals)
         self.checkout = Checkout(self.state, self.customers, self.intents)
-        self.api = Api(self.state, self.customers, self.intents, self.checkout, self.reversals, self.faults, name)
-        site = pages(name, self.state, self.customers, self.intents, self.checkout)
+        self.portal = Portal(self.state, self.customers)
+        parts = (self.state, self.customers, self.intents, self.checkout, self.reversals, self.portal)
+        self.api = Api(*parts, self.faults, name)
+        site = pages(name, self.state, self.customers, self.intents, self.checkout, self.portal)
         self.app = Starlette(routes=[Mount("/pay", routes=site), Mount("/", app=self.api)])
 
     @property
@@ -78,7 +82,12 @@ class StripeAccount:
         return str(method["id"])
 
     async def pay(
-        self, session_id: str, card: str = "visa", save: bool = True, authenticate: bool | None = True
+        self,
+        session_id: str,
+        card: str = "visa",
+        save: bool = True,
+        authenticate: bool | None = True,
+        buyer: Buyer = SOMEBODY,
     ) -> Payment:
         """Pay on the checkout page with a test card, or with a saved payment method by its id.
 
@@ -87,7 +96,7 @@ class StripeAccount:
         self.checkout.expire_due()
         test_card = BY_NAME.get(card)
         method = self.state.methods.get(card) if test_card is None else test_card
-        payment = self.checkout.pay(session_id, method, save=save)
+        payment = self.checkout.pay(session_id, method, save=save, buyer=buyer)
         intent = payment.intent and self.state.intents.get(payment.intent)
         if authenticate is None or not intent or intent["status"] != "requires_action":
             return payment

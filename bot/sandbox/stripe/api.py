@@ -18,6 +18,7 @@ from bot.sandbox.stripe.errors import JsonObject, StripeRefusal, invalid, malfor
 from bot.sandbox.stripe.idempotency import Answer, IdempotencyKeys
 from bot.sandbox.stripe.intents import Intents
 from bot.sandbox.stripe.params import Hash, decode
+from bot.sandbox.stripe.portal import Portal
 from bot.sandbox.stripe.rendering import Rendering
 from bot.sandbox.stripe.reversals import Reversals
 from bot.sandbox.stripe.state import API_VERSION, Cause, State
@@ -74,6 +75,7 @@ class Api:
         intents: Intents,
         checkout: Checkout,
         reversals: Reversals,
+        portal: Portal,
         faults: Faults,
         name: str,
     ) -> None:
@@ -92,7 +94,7 @@ class Api:
                 ("checkout.session", "line_items"): checkout.line_items.__getitem__,
             },
         )
-        self.routes = self._routes(customers, intents, reversals)
+        self.routes = self._routes(customers, intents, reversals, portal)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -196,7 +198,7 @@ class Api:
             executed=False,
         )
 
-    def _routes(self, customers: Customers, intents: Intents, reversals: Reversals) -> list[Route]:
+    def _routes(self, customers: Customers, intents: Intents, reversals: Reversals, portal: Portal) -> list[Route]:
         state, checkout = self._state, self._checkout
         return [
             self._one("POST", "/v1/customers", specs.CUSTOMER_CREATE, lambda _, p: customers.create(p)),
@@ -205,6 +207,7 @@ class Api:
             self._one("DELETE", "/v1/customers/{id}", specs.NOTHING, lambda i, _: customers.delete(i)),
             Route("GET", "/v1/customers", specs.CUSTOMER_LIST, self._customers),
             Route("GET", "/v1/customers/{id}/payment_methods", specs.CUSTOMER_METHODS, self._saved(customers)),
+            Route("GET", "/v1/customers/{id}/tax_ids", specs.TAX_ID_LIST, self._tax_ids(customers)),
             self._one("POST", "/v1/payment_methods", specs.METHOD_CREATE, lambda _, p: customers.create_method(p)),
             self._one("GET", "/v1/payment_methods/{id}", specs.RETRIEVE, lambda i, _: state.methods.get(i)),
             self._one("POST", "/v1/payment_methods/{id}", specs.METHOD_UPDATE, customers.update_method),
@@ -240,7 +243,13 @@ class Api:
             Route("GET", "/v2/core/events/{id}", specs.NOTHING, self._thin_event),
             Route("GET", "/v1/balance", specs.RETRIEVE, self._balance),
             Route("GET", "/v1/account", specs.RETRIEVE, self._account),
-            self._one("POST", "/v1/billing_portal/sessions", specs.PORTAL_CREATE, self._portal(customers)),
+            self._one("POST", "/v1/billing_portal/sessions", specs.PORTAL_CREATE, lambda _, p: portal.create(p)),
+            Route(
+                "GET",
+                "/v1/billing_portal/configurations",
+                specs.PORTAL_CONFIGURATION_LIST,
+                self._configurations(portal),
+            ),
         ]
 
     def _one(self, method: str, path: str, spec: Hash, run: Run) -> Route:
@@ -347,26 +356,20 @@ class Api:
             "type": "standard",
         }
 
-    def _portal(self, customers: Customers) -> Run:
-        def opened(_: str, params: JsonObject) -> JsonObject:
-            customer = customers.living(params["customer"], "customer")
-            ident = self._state.new_id("bps")
-            portal = {
-                "id": ident,
-                "object": "billing_portal.session",
-                "configuration": "bpc_sandbox",
-                "created": self._state.now(),
-                "customer": customer["id"],
-                "flow": None,
-                "livemode": False,
-                "locale": params.get("locale"),
-                "on_behalf_of": None,
-                "return_url": params.get("return_url"),
-                "url": f"{self._state.base_url}/pay/portal/{ident}",
-            }
-            return self._state.portals.add(portal)
+    def _tax_ids(self, customers: Customers) -> Run:
+        def listed(ident: str, params: JsonObject) -> JsonObject:
+            customers.living(ident, "id")
+            return self._rendering.page(customers.tax_ids_of(ident), f"/v1/customers/{ident}/tax_ids", params)
 
-        return opened
+        return listed
+
+    def _configurations(self, portal: Portal) -> Run:
+        def listed(_: str, params: JsonObject) -> JsonObject:
+            fits = by_fields(active=params.get("active"), is_default=params.get("is_default"))
+            url = "/v1/billing_portal/configurations"
+            return self._rendering.page(portal.configurations(), url, params, fits)
+
+        return listed
 
 
 async def _form(request: Request) -> str:

@@ -1,12 +1,15 @@
 """Checkout Sessions: one page on which one buyer pays one amount, until it is paid or has expired."""
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
+from bot.sandbox.stripe.billing import SOMEBODY, Buyer, tax_on
 from bot.sandbox.stripe.cards import TestCard
 from bot.sandbox.stripe.customers import Customers
 from bot.sandbox.stripe.errors import JsonObject, StripeRefusal, invalid
 from bot.sandbox.stripe.intents import LEAST, MOST, Intents
+from bot.sandbox.stripe.invoices import Invoices
 from bot.sandbox.stripe.state import State, merged
 
 SHORTEST, LONGEST = 30 * 60, 24 * 60 * 60
@@ -41,6 +44,7 @@ class Checkout:
         self._state = state
         self._customers = customers
         self._intents = intents
+        self.invoices = Invoices(state)
         self.line_items: dict[str, list[JsonObject]] = {}
         self._intent_data: dict[str, JsonObject] = {}
         self._ticked: dict[str, bool] = {}
@@ -55,6 +59,7 @@ class Checkout:
             self._customers.living(params["customer"], "customer")
         if params.get("customer") and params.get("customer_email"):
             raise invalid("You may only specify one of these parameters: customer, customer_email.")
+        self._check_updates(params, items)
         ident = self._state.new_id("cs_test", 58)
         session = {
             "id": ident,
@@ -63,21 +68,26 @@ class Checkout:
             "allowed_payment_method_types": params.get("allowed_payment_method_types"),
             "amount_subtotal": total,
             "amount_total": total,
-            "automatic_tax": {"enabled": False, "liability": None, "status": None},
-            "billing_address_collection": None,
+            "automatic_tax": {"enabled": _on(params, "automatic_tax"), "liability": None, "status": None},
+            "billing_address_collection": params.get("billing_address_collection"),
             "cancel_url": params.get("cancel_url"),
             "client_reference_id": params.get("client_reference_id"),
             "created": self._state.now(),
             "currency": currency,
-            "custom_fields": [],
+            "custom_fields": [_custom_field(each) for each in params.get("custom_fields", [])],
             "custom_text": {"submit": params.get("custom_text", {}).get("submit")},
             "customer": params.get("customer"),
             "customer_creation": "if_required" if not params.get("customer") else None,
             "customer_details": self._details(params),
             "customer_email": params.get("customer_email"),
+            "customer_update": params.get("customer_update"),
             "expires_at": self._expiry(params.get("expires_at")),
             "invoice": None,
-            "invoice_creation": {"enabled": params.get("invoice_creation", {}).get("enabled", False)},
+            "invoice_creation": {
+                "enabled": _on(params, "invoice_creation"),
+                "invoice_data": {"description": None, "metadata": {}}
+                | params.get("invoice_creation", {}).get("invoice_data", {}),
+            },
             "livemode": False,
             "locale": params.get("locale"),
             "metadata": merged({}, params.get("metadata", {})),
@@ -90,13 +100,41 @@ class Checkout:
             "status": "open",
             "submit_type": params.get("submit_type"),
             "success_url": params["success_url"],
+            "tax_id_collection": {"enabled": _on(params, "tax_id_collection"), "required": "never"},
             "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
             "ui_mode": "hosted_page",
             "url": f"{self._state.base_url}/pay/{ident}",
         }
         self.line_items[ident] = items
         self._intent_data[ident] = params.get("payment_intent_data", {})
+        if session["customer_details"]:
+            self._add_tax(session)
         return self._state.sessions.add(session)
+
+    def _check_updates(self, params: JsonObject, items: list[JsonObject]) -> None:
+        """What must be allowed to change about a customer who exists, for taxes and tax ids."""
+        updates = params.get("customer_update", {})
+        if updates and not params.get("customer"):
+            raise invalid("`customer_update` can only be used with `customer`.", param="customer_update")
+        known = self._state.customers.get(params["customer"]) if params.get("customer") else None
+        if known and _on(params, "tax_id_collection") and updates.get("name") != "auto":
+            raise invalid(
+                "Tax ID collection requires updating business name on the customer. To enable tax ID collection for an "
+                "existing customer, please set `customer_update[name]` to `auto`."
+            )
+        if not _on(params, "automatic_tax"):
+            return
+        if known and not known["address"] and updates.get("address") != "auto":
+            raise invalid(
+                "Automatic tax calculation in Checkout requires a valid address on the Customer. Add a valid address "
+                "to the Customer or set `customer_update[address]` to 'auto' to save the one entered in Checkout.",
+                code="customer_tax_location_invalid",
+            )
+        if any(item["price"]["tax_behavior"] != "exclusive" for item in items):
+            raise invalid(
+                "The price has no `tax_behavior`, and this account has no default one. Set it to calculate taxes.",
+                param="line_items[0][price_data][tax_behavior]",
+            )
 
     def expire(self, ident: str, *, at: int | None = None) -> JsonObject:
         """Close the page. What was begun on it is called off."""
@@ -132,11 +170,14 @@ class Checkout:
         options = session["saved_payment_method_options"] or {}
         return bool(session["customer"]) and options.get("payment_method_save") == "enabled"
 
-    def pay(self, ident: str, method: TestCard | JsonObject, *, save: bool) -> Payment:
+    def pay(self, ident: str, method: TestCard | JsonObject, *, save: bool, buyer: Buyer = SOMEBODY) -> Payment:
         """Press the button on the page, with a test card or with one of the saved methods."""
         session = self._state.sessions.get(ident)
         if session["status"] != "open":
             return Payment(Outcome.CLOSED, ident, session["payment_intent"])
+        if problem := buyer.complaint(session):
+            return Payment(Outcome.DECLINED, ident, message=problem)
+        self._write_down(session, buyer)
         if isinstance(method, TestCard):
             method = self._customers.new_method(method, session["customer_details"] and _billing(session))
         if method["type"] not in session["payment_method_types"]:
@@ -166,10 +207,31 @@ class Checkout:
         found = (session for session in self._state.sessions if session["payment_intent"] == intent_id)
         return next(found, None)
 
+    def _write_down(self, session: JsonObject, buyer: Buyer) -> None:
+        """What the buyer typed, as far as the page asked for it."""
+        for each in session["custom_fields"]:
+            each["text"]["value"] = buyer.fields.get(each["key"]) or None
+        if session["billing_address_collection"] != "required":
+            return
+        details = session["customer_details"] or {"email": None, "phone": None, "tax_exempt": "none", "tax_ids": []}
+        session["customer_details"] = details | {"address": buyer.address, "name": buyer.name}
+        if session["tax_id_collection"]["enabled"]:
+            session["customer_details"]["tax_ids"] = buyer.tax_ids
+        self._add_tax(session)
+
+    def _add_tax(self, session: JsonObject) -> None:
+        if not session["automatic_tax"]["enabled"]:
+            return
+        details, subtotal = session["customer_details"], session["amount_subtotal"]
+        tax = tax_on(subtotal, details["address"], business=bool(details["tax_ids"]))
+        session["automatic_tax"]["status"] = "complete" if details["address"] else "requires_location_inputs"
+        session["total_details"]["amount_tax"] = tax
+        session["amount_total"] = subtotal + tax
+
     def _intent_of(self, session: JsonObject) -> JsonObject:
         """The page's one intent, made at the first try."""
         if session["payment_intent"]:
-            return self._state.intents.get(session["payment_intent"])
+            return self._intents.update(session["payment_intent"], {"amount": session["amount_total"]})
         intent = self._intents.new(
             self._intent_data[session["id"]]
             | {
@@ -192,7 +254,9 @@ class Checkout:
         if intent["status"] == "succeeded":
             session |= {"status": "complete", "payment_status": "paid", "url": None}
             self._save_if_ticked(session, intent)
-            self._invoice(session, intent)
+            self._update_customer(session)
+            if session["invoice_creation"]["enabled"]:
+                session["invoice"] = self.invoices.paid(session, intent, self.line_items[session["id"]])["id"]
             self._state.emit(f"checkout.session.{'completed' if first else 'async_payment_succeeded'}", session)
         elif intent["status"] == "processing":
             session |= {"status": "complete", "url": None}
@@ -205,29 +269,16 @@ class Checkout:
             method = self._state.methods.get(intent["payment_method"])
             self._customers.keep(method, session["customer"], "always")
 
-    def _invoice(self, session: JsonObject, intent: JsonObject) -> None:
-        if not session["invoice_creation"]["enabled"]:
+    def _update_customer(self, session: JsonObject) -> None:
+        """Keep what was typed, as far as the session says so; in vain when the customer was deleted meanwhile."""
+        ident, details, updates = session["customer"], session["customer_details"], session["customer_update"] or {}
+        if not ident or self._state.customers.get(ident).get("deleted"):
             return
-        charge = self._state.charges.get(intent["latest_charge"])
-        invoice = {
-            "id": self._state.new_id("in"),
-            "object": "invoice",
-            "amount_due": session["amount_total"],
-            "amount_paid": session["amount_total"],
-            "amount_remaining": 0,
-            "created": self._state.now(),
-            "currency": session["currency"],
-            "customer": session["customer"],
-            "hosted_invoice_url": charge["receipt_url"],
-            "invoice_pdf": None,
-            "livemode": False,
-            "metadata": {},
-            "number": f"SANDBOX-{len(self._state.invoices) + 1:04}",
-            "status": "paid",
-            "total": session["amount_total"],
-        }
-        session["invoice"] = self._state.invoices.add(invoice)["id"]
-        self._state.emit("invoice.paid", invoice)
+        changes = {key: details[key] for key in ("address", "name") if updates.get(key) == "auto" and details[key]}
+        if changes:
+            self._customers.update(ident, changes)
+        for tax_id in details["tax_ids"]:
+            self._customers.add_tax_id(ident, tax_id)
 
     def _details(self, params: JsonObject) -> JsonObject | None:
         customer = self._state.customers.get(params["customer"]) if params.get("customer") else {}
@@ -273,10 +324,26 @@ def _line_item(number: int, item: JsonObject) -> JsonObject:
         "currency": price["currency"].lower(),
         "description": product["name"],
         "metadata": {},
-        "price": {"object": "price", "unit_amount": price["unit_amount"], "currency": price["currency"].lower()},
+        "price": {
+            "object": "price",
+            "currency": price["currency"].lower(),
+            "tax_behavior": price.get("tax_behavior", "unspecified"),
+            "unit_amount": price["unit_amount"],
+        },
         "product_description": product.get("description"),
         "quantity": item["quantity"],
     }
+
+
+def _custom_field(asked: JsonObject) -> JsonObject:
+    if not re.fullmatch("[A-Za-z0-9]+", asked["key"]):
+        raise invalid("The key of a custom field must be alphanumeric.", param="custom_fields[0][key]")
+    bounds = {"default_value": None, "maximum_length": None, "minimum_length": None, "value": None}
+    return asked | {"optional": asked.get("optional", False), "text": bounds | asked.get("text", {})}
+
+
+def _on(params: JsonObject, name: str) -> bool:
+    return bool(params.get(name, {}).get("enabled"))
 
 
 def _one_currency(items: list[JsonObject]) -> str:

@@ -81,6 +81,26 @@ class Customers:
         self._state.emit("customer.deleted", customer)
         return self._state.customers.add({"id": ident, "object": "customer", "deleted": True})
 
+    def add_tax_id(self, ident: str, given: dict[str, str]) -> None:
+        """Keep a tax id, once."""
+        if any(known["value"] == given["value"] for known in self.tax_ids_of(ident)):
+            return
+        tax_id = {
+            "id": self._state.new_id("txi"),
+            "object": "tax_id",
+            "country": given["value"][:2] if given["type"] == "eu_vat" else None,
+            "created": self._state.now(),
+            "customer": ident,
+            "livemode": False,
+            "verification": {"status": "unavailable", "verified_address": None, "verified_name": None},
+            **given,
+        }
+        self._state.emit("customer.tax_id.created", self._state.tax_ids.add(tax_id))
+
+    def tax_ids_of(self, ident: str) -> list[JsonObject]:
+        """Newest first."""
+        return [tax_id for tax_id in self._state.tax_ids.newest_first() if tax_id["customer"] == ident]
+
     def methods_of(self, ident: str) -> list[JsonObject]:
         """The saved ways to pay of a customer, newest first."""
         return [method for method in self._state.methods.newest_first() if method["customer"] == ident]

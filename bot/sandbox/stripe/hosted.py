@@ -1,5 +1,6 @@
-"""The pages that a buyer sees: checkout, the bank's question, receipt, saved cards. They take test cards only."""
+"""The pages that a buyer sees: checkout, the bank's question, receipt, invoice, portal. They take test cards only."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -8,11 +9,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from bot.sandbox.stripe.billing import COUNTRIES, EUROPE, PERCENT, SOMEBODY, Buyer
 from bot.sandbox.stripe.cards import BY_NAME, BY_NUMBER, TestCard
 from bot.sandbox.stripe.checkout import PLACEHOLDER, Checkout, Payment
 from bot.sandbox.stripe.customers import Customers
 from bot.sandbox.stripe.errors import JsonObject
 from bot.sandbox.stripe.intents import Intents
+from bot.sandbox.stripe.portal import Portal
 from bot.sandbox.stripe.state import State
 
 ON_THE_PAGE = (
@@ -35,13 +38,16 @@ SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "dkk": "kr. "}
 BUTTONS = {"book": "Book", "donate": "Donate"}
 
 
-def pages(name: str, state: State, customers: Customers, intents: Intents, checkout: Checkout) -> list[BaseRoute]:
+def pages(
+    name: str, state: State, customers: Customers, intents: Intents, checkout: Checkout, portal: Portal
+) -> list[BaseRoute]:
     """The routes below ``/pay``."""
-    site = _Pages(name, state, customers, intents, checkout)
+    site = _Pages(name, state, customers, intents, checkout, portal)
     return [
         Route("/challenges/{intent}", site.challenge, methods=["GET"]),
         Route("/challenges/{intent}", site.answer_challenge, methods=["POST"]),
         Route("/receipts/{charge}", site.receipt),
+        Route("/invoices/{invoice}", site.invoice),
         Route("/portal/{portal}", site.portal, methods=["GET"]),
         Route("/portal/{portal}", site.change_cards, methods=["POST"]),
         Route("/{session}", site.checkout, methods=["GET"]),
@@ -50,16 +56,20 @@ def pages(name: str, state: State, customers: Customers, intents: Intents, check
 
 
 class _Pages:
-    def __init__(self, name: str, state: State, customers: Customers, intents: Intents, checkout: Checkout) -> None:
+    def __init__(
+        self, name: str, state: State, customers: Customers, intents: Intents, checkout: Checkout, portal: Portal
+    ) -> None:
         self._name = name
         self._state = state
         self._customers = customers
         self._intents = intents
         self._checkout = checkout
+        self._portals = portal
         self._templates = Environment(
             loader=PackageLoader("bot.sandbox.stripe"), autoescape=True, undefined=StrictUndefined
         )
         self._templates.filters["money"] = money
+        self._templates.filters["symbol"] = SYMBOLS.__getitem__
 
     async def checkout(self, request: Request) -> Response:
         session = self._session(request)
@@ -69,11 +79,11 @@ class _Pages:
         session, form = self._session(request), await _fields(request)
         if session is None:
             return self._missing()
-        method = self._chosen(session, form)
+        method, buyer = self._chosen(session, form), _buyer(session, form)
         if method is None:
-            return self._show(session, NOT_A_TEST_CARD, save="save" in form)
-        payment = self._checkout.pay(session["id"], method, save="save" in form)
-        return self._after(session, payment, save="save" in form)
+            return self._show(session, NOT_A_TEST_CARD, save="save" in form, buyer=buyer)
+        payment = self._checkout.pay(session["id"], method, save="save" in form, buyer=buyer)
+        return self._after(session, payment, save="save" in form, buyer=buyer)
 
     async def challenge(self, request: Request) -> Response:
         self._checkout.expire_due()
@@ -103,29 +113,39 @@ class _Pages:
         if ident not in self._state.charges:
             return self._missing()
         charge = self._state.charges.get(ident)
-        date = datetime.fromtimestamp(charge["created"], UTC).strftime("%d %B %Y, %H:%M UTC")
-        return self._page("receipt.html", charge=charge, date=date, paid_with=_paid_with(charge))
+        return self._page("receipt.html", charge=charge, date=_day(charge["created"]), paid_with=_paid_with(charge))
+
+    async def invoice(self, request: Request) -> Response:
+        ident = request.path_params["invoice"]
+        if ident not in self._state.invoices:
+            return self._missing()
+        invoice = self._state.invoices.get(ident)
+        return self._page("invoice.html", invoice=invoice, date=_day(invoice["created"]))
 
     async def portal(self, request: Request) -> Response:
-        portal = self._portal(request)
+        portal = self._portals.visit(request.path_params["portal"])
         if portal is None:
             return self._missing()
-        methods = self._customers.methods_of(portal["customer"])
         customer = self._state.customers.get(portal["customer"])
         return self._page(
-            "portal.html", portal=portal, methods=methods, customer=customer, cards=_offered(IN_THE_PORTAL, ["card"])
+            "portal.html",
+            portal=portal,
+            customer=customer,
+            default=customer["invoice_settings"]["default_payment_method"],
+            methods=self._customers.methods_of(customer["id"]),
+            cards=_offered(IN_THE_PORTAL, ["card"]),
+            invoices=[(each, _day(each["created"])) for each in self._checkout.invoices.of_customer(customer["id"])],
         )
 
     async def change_cards(self, request: Request) -> Response:
-        portal, form = self._portal(request), await _fields(request)
+        portal, form = self._portals.visit(request.path_params["portal"]), await _fields(request)
         if portal is None:
             return self._missing()
         saved = {method["id"] for method in self._customers.methods_of(portal["customer"])}
         if form.get("remove") in saved:
             self._customers.detach(form["remove"])
         elif (add := form.get("add")) in IN_THE_PORTAL:
-            card = BY_NAME[add]
-            self._customers.keep(self._customers.new_method(card), portal["customer"], "always")
+            self._portals.add_card(portal, self._customers.new_method(BY_NAME[add]))
         return RedirectResponse(request.url.path, 303)
 
     def _session(self, request: Request) -> JsonObject | None:
@@ -133,25 +153,22 @@ class _Pages:
         ident = request.path_params["session"]
         return self._state.sessions.get(ident) if ident in self._state.sessions else None
 
-    def _portal(self, request: Request) -> JsonObject | None:
-        ident = request.path_params["portal"]
-        if ident not in self._state.portals:
-            return None
-        portal = self._state.portals.get(ident)
-        return None if self._state.customers.get(portal["customer"]).get("deleted") else portal
-
     def _chosen(self, session: JsonObject, form: dict[str, str]) -> TestCard | JsonObject | None:
         """The saved method or the test card of the form. A number is compared and never kept."""
         if saved := form.get("saved"):
             return next((m for m in self._checkout.saved_methods(session) if m["id"] == saved), None)
         return BY_NUMBER.get("".join(form.get("number", "").split()))
 
-    def _after(self, session: JsonObject, payment: Payment, *, save: bool = False) -> Response:
+    def _after(
+        self, session: JsonObject, payment: Payment, *, save: bool = False, buyer: Buyer | None = None
+    ) -> Response:
         if payment.redirect:
             return RedirectResponse(payment.redirect, 303)
-        return self._show(session, payment.message, save=save)
+        return self._show(session, payment.message, save=save, buyer=buyer)
 
-    def _show(self, session: JsonObject, problem: str = "", *, save: bool = False) -> Response:
+    def _show(
+        self, session: JsonObject, problem: str = "", *, save: bool = False, buyer: Buyer | None = None
+    ) -> Response:
         if session["status"] == "expired":
             return self._page(
                 "closed.html",
@@ -176,6 +193,10 @@ class _Pages:
             button=BUTTONS.get(session["submit_type"] or "", "Pay"),
             problem=problem,
             save=save,
+            buyer=buyer or _known(session),
+            countries=COUNTRIES,
+            percent=PERCENT if session["automatic_tax"]["enabled"] else {},
+            europe=EUROPE,
         )
 
     def _missing(self) -> Response:
@@ -195,6 +216,32 @@ class _Pages:
 def money(cents: int, currency: str) -> str:
     """An amount as the page shows it: ``$1,234.50``."""
     return f"{SYMBOLS[currency]}{cents // 100:,}.{cents % 100:02}"
+
+
+def _day(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%d %B %Y, %H:%M UTC")
+
+
+def _known(session: JsonObject) -> Buyer:
+    """What a customer need not type again. A new one finds an address to play with."""
+    details = session["customer_details"] or {}
+    if not (address := details.get("address")):
+        return SOMEBODY
+    line1, postal_code, city, country = (address[key] or "" for key in ("line1", "postal_code", "city", "country"))
+    return Buyer(details["name"] or "", line1, postal_code, city, country)
+
+
+def _buyer(session: JsonObject, form: dict[str, str]) -> Buyer:
+    """What was typed; where the page asks for nothing, nobody in particular."""
+    if session["billing_address_collection"] != "required":
+        return replace(SOMEBODY, fields=_own_fields(session, form))
+    keys = ("name", "line1", "postal_code", "city", "country", "tax_id")
+    name, line1, postal_code, city, country, tax_id = (form.get(key, "").strip() for key in keys)
+    return Buyer(name, line1, postal_code, city, country, tax_id, _own_fields(session, form))
+
+
+def _own_fields(session: JsonObject, form: dict[str, str]) -> dict[str, str]:
+    return {each["key"]: form.get(f"field-{each['key']}", "").strip() for each in session["custom_fields"]}
 
 
 def _offered(names: tuple[str, ...], types: list[str]) -> list[TestCard]:

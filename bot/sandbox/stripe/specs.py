@@ -138,6 +138,7 @@ _LINE_ITEM = Hash(
             {
                 "currency": CURRENCY,
                 "product_data": Hash({"name": Text(required=True), "description": Text()}, required=True),
+                "tax_behavior": Text(choices=("exclusive",)),
                 "unit_amount": Whole(required=True, least=0),
             },
             required=True,
@@ -145,18 +146,39 @@ _LINE_ITEM = Hash(
         "quantity": Whole(required=True, least=1),
     }
 )
+_CUSTOM_FIELD = Hash(
+    {
+        "key": Text(required=True, longest=200),
+        "label": Hash(
+            {"custom": Text(required=True, longest=100), "type": Text(required=True, choices=("custom",))},
+            required=True,
+        ),
+        "optional": Flag(),
+        "text": Hash({"maximum_length": Whole(least=1, most=255)}),
+        "type": Text(required=True, choices=("text",)),
+    }
+)
 SESSION_CREATE = Hash(
     {
         **_EXPAND,
         "adaptive_pricing": Hash({"enabled": Flag()}),
         "allowed_payment_method_types": METHOD_TYPES,
+        "automatic_tax": Hash({"enabled": Flag(required=True)}),
+        "billing_address_collection": Text(choices=("auto", "required")),
         "cancel_url": Address(),
         "client_reference_id": Text(longest=200),
+        "custom_fields": Many(_CUSTOM_FIELD, most=3),
         "custom_text": Hash({"submit": Hash({"message": Text(required=True, longest=1200)})}),
         "customer": Text(),
         "customer_email": Email(),
+        "customer_update": Hash({key: Text(choices=("auto", "never")) for key in ("address", "name")}),
         "expires_at": Whole(),
-        "invoice_creation": Hash({"enabled": Flag(required=True)}),
+        "invoice_creation": Hash(
+            {
+                "enabled": Flag(required=True),
+                "invoice_data": Hash({"description": Text(), "metadata": Metadata()}),
+            }
+        ),
         "line_items": Many(_LINE_ITEM, required=True),
         "locale": Text(choices=LOCALES),
         "metadata": Metadata(),
@@ -175,6 +197,7 @@ SESSION_CREATE = Hash(
         ),
         "submit_type": Text(choices=("auto", "book", "donate", "pay")),
         "success_url": Address(required=True),
+        "tax_id_collection": Hash({"enabled": Flag(required=True)}),
         "ui_mode": Text(choices=("hosted_page",)),
     }
 )
@@ -202,6 +225,14 @@ REFUND_LIST = Hash({**_SINCE, "charge": Text(), "payment_intent": Text()})
 DISPUTE_LIST = REFUND_LIST
 CHARGE_LIST = Hash({**_SINCE, "customer": Text(), "payment_intent": Text()})
 EVENT_LIST = Hash({**_SINCE, "type": Text(), "types": Many(Text(), most=20)})
+TAX_ID_LIST = Hash(_PAGE)
 PORTAL_CREATE = Hash(
-    {**_EXPAND, "customer": Text(required=True), "return_url": Address(), "locale": Text(choices=LOCALES)}
+    {
+        **_EXPAND,
+        "customer": Text(required=True),
+        "flow_data": Hash({"type": Text(required=True, choices=("payment_method_update",))}),
+        "locale": Text(choices=LOCALES),
+        "return_url": Address(),
+    }
 )
+PORTAL_CONFIGURATION_LIST = Hash({**_PAGE, "active": Flag(), "is_default": Flag()})

@@ -70,6 +70,7 @@ class State:
         self.sessions = Shelf("checkout.session")
         self.invoices = Shelf("invoice")
         self.portals = Shelf("billing_portal.session")
+        self.tax_ids = Shelf("tax_id")
         self.events = Shelf("event")
         self._random = random
 

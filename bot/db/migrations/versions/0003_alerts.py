@@ -78,6 +78,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("due_at IS NOT NULL"),
     )
     op.create_table(
+        "alert_addresses",
+        sa.Column("user_id", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=True),
+        sa.Column("asked_at", whole, nullable=False),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_alert_addresses")),
+        sqlite_strict=True,
+    )
+    op.create_table(
         "alert_dead_places",
         sa.Column("account_id", sa.Text(), nullable=False),
         sa.Column("place", sa.Text(), nullable=False),

@@ -6,12 +6,15 @@ const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const regions = new Map();
 const modal = find("#modal-dialog");
 const confirmation = find("#confirm-dialog");
+const sides = find(".sides"); // two windows like this one, each in a frame
+const framed = parent !== window;
 let stream = null;
 
 // --- what the server sends
 
 function listen() {
   if (here().get("tab") === "home") send("home", {});
+  if (framed) parent.remember(window.name, location.search);
   stream?.close();
   stream = new EventSource("stream" + location.search);
   stream.addEventListener("fragments", (event) => {
@@ -28,6 +31,10 @@ function show(name, html) {
     return;
   }
   const region = find(`[data-region="${name}"]`);
+  if (!region) {
+    if (window.name === "left") parent.show(name, html); // one of two tells what stands behind both
+    return;
+  }
   if (regions.get(name) === html) return;
   const first = !regions.has(name);
   regions.set(name, html);
@@ -115,7 +122,7 @@ function focusFirst(form) {
   field?.select?.();
 }
 
-modal.addEventListener("cancel", (event) => { event.preventDefault(); closeView(false); });
+modal?.addEventListener("cancel", (event) => { event.preventDefault(); closeView(false); });
 
 const closeView = (everything) => send("close", { all: everything, view: find(".modal-form", modal)?.dataset.view });
 
@@ -127,7 +134,7 @@ async function send(what, body, busy) {
     const answer = await fetch("do/" + what, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ as: here().get("as") ?? find(".person.current").dataset.user, ...body }),
+      body: JSON.stringify({ as: here().get("as") ?? (sides ?? find(".person.current")).dataset.user, ...body }),
     });
     const said = await answer.json();
     if (said.problem) toast(said.problem);
@@ -186,7 +193,7 @@ function agreed(node) {
   });
 }
 
-confirmation.addEventListener("click", (event) => {
+confirmation?.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button) confirmation.close(button.value);
 });
@@ -207,7 +214,8 @@ document.addEventListener("click", (event) => {
   else if (at("[data-wind]")) send("wind", { seconds: Number(at("[data-wind]").dataset.wind) }, at("[data-wind]"));
   else if (at("[data-shortcut]")) {
     at("details").open = false;
-    send("shortcut", { callback_id: at("[data-shortcut]").dataset.shortcut });
+    const { channel, message } = at("[data-message]")?.dataset ?? {};
+    send("shortcut", { callback_id: at("[data-shortcut]").dataset.shortcut, channel, message });
   } else if (at("[data-slash]")) {
     field().value = "/";
     field().focus();
@@ -252,11 +260,18 @@ document.addEventListener("toggle", (event) => {
   if (event.target.matches?.("details.overflow[open]")) find("[role=menuitem]", event.target)?.focus();
 }, true);
 
+// Where each side is stands in the address of both, so that loading it again leads there.
+function remember(side, place) {
+  const address = here();
+  address.set(side, place);
+  history.replaceState(null, "", "?" + address);
+}
+
 function go(href) {
   history.pushState(null, "", href);
   listen();
 }
-addEventListener("popstate", listen);
+if (!sides) addEventListener("popstate", listen);
 
 // --- the message field
 
@@ -346,8 +361,10 @@ function toast(text) {
   setTimeout(() => note.remove(), 6000);
 }
 
-settle(find("#conversation"), true);
-showModal();
 tick();
 setInterval(tick, 1000);
-listen();
+if (!sides) {
+  settle(find("#conversation"), true);
+  showModal();
+  listen();
+}
