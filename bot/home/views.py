@@ -139,7 +139,7 @@ def _routes(texts: Texts, facts: Facts, account: Account) -> Iterator[Block]:
     yield SectionBlock(text=f"*{texts('home.routes')}*\n{where}")
     for dead, error in facts.dead.items():
         said, _ = dead_route(texts, account.name, route=dead, error=error, instead=next(iter(facts.told_at), None))
-        yield SectionBlock(text=f":warning: {said}")
+        yield SectionBlock(text=said)
 
 
 def _latest(texts: Texts, facts: Facts) -> Iterator[Block]:

@@ -59,10 +59,10 @@ def homes(texts: Texts) -> Iterator[View]:
             yield home(texts, facts(long, latest=shown, refusal=refusal, owner=not refusal), SUPPORT)
     for models, cost in ((1, Credits(1)), (8, MUCH), (30, MUCH)):
         yield home(texts, facts(long, spent=spent(models, cost), held=MUCH), SUPPORT)
-    for parked in (0, 1, 10**9):
+    for parked in (0, 1, 2, 10**9):
         owed = replace(OUTLOOK, balance=Credits(-(10**18)))
         yield home(texts, replace(facts(parked=parked), outlook=owed), SUPPORT)
-    for days in (None, -1, 1, 28):
+    for days in (None, -1, 1, 2, 28):
         ends = None if days is None else NOON + timedelta(days=days)
         yield home(texts, facts(replace(ACME, plan=Plan.FREE_TRIAL, trial_ends_at=ends)), SUPPORT)
     reasons = ("is_archived", "not_in_channel", "channel_not_found", "user_disabled", "a_code_of_next_year")
