@@ -77,10 +77,11 @@ class Alerts:
         async with self._database.read() as tx:
             version = await versions.current(tx, versions.TERMS)
             now = self._clock.now()
-            found = [*await ledger.crossed(tx, _AT_ONCE), *await store.due(tx, now, _AT_ONCE)]
+            crossed = await ledger.crossed(tx, _AT_ONCE)
+            found = [*crossed, *await store.due(tx, now, _AT_ONCE)]
             new = await store.never_looked_at(tx, _AT_ONCE) if version != self._newcomers_at else []
         for account_id in dict.fromkeys([*found, *new]):
-            await self.look(account_id)
+            await self.look(account_id, moved=account_id in crossed)
         if len(new) < _AT_ONCE:
             self._newcomers_at = version
         return len(found) + len(new)
@@ -96,13 +97,13 @@ class Alerts:
             await self.look(account_id)
         return 0
 
-    async def look(self, account_id: str) -> None:
-        """Bring the account's warnings up to what is so now."""
+    async def look(self, account_id: str, *, moved: bool = False) -> None:
+        """Bring the account's warnings up to what is so now. ``moved``: by use that may not be in the history yet."""
         faultpoint("A1")
         async with self._database.read() as tx:
             history = await self._history(tx, account_id)
             last_purchase = await self._last_purchase(tx, account_id)
-        await self._database.write(partial(self._look, account_id, history, last_purchase))
+        await self._database.write(partial(self._look, account_id, history, last_purchase, moved))
         faultpoint("A3")
 
     async def _look(
@@ -110,6 +111,7 @@ class Alerts:
         account_id: str,
         history: Mapping[datetime, Credits],
         last_purchase: Credits | None,
+        moved: bool,
         tx: AsyncConnection,
     ) -> None:
         now = self._clock.now()
@@ -121,7 +123,7 @@ class Alerts:
         set_up = await store.set_up_of(tx, account_id)
         rules = set_up.rules
         stands = outlook(account, balance, history, now, rules.zone)
-        used = any(hour > now - _LATELY for hour in history)
+        used = moved or any(hour > now - _LATELY for hour in history)
         facts = Facts(balance, last_purchase, stands.run_out, now, used)
         places = await routes.places(tx, account, set_up.channels)
         standing = await store.open_episodes(tx, account_id)

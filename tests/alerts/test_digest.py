@@ -166,9 +166,8 @@ async def test_where_slack_takes_no_chart_the_table_goes_without(account: Accoun
     assert rows(message)[-1][-1] == "5.00"
 
 
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 async def test_two_bots_on_one_database_send_one_digest(account: Account) -> None:
-    if account.stage.bot.database.is_sqlite:
-        pytest.skip("a second bot is refused on SQLite")
     await account.stage.bought("100")
     await account.wants_digests()
     await account.spend(5)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from bot.alerts import store as alerts
 from bot.sandbox.slack import Message
@@ -105,6 +106,25 @@ async def test_days_that_are_left_are_warned_of_though_nobody_set_up_anything(ac
     assert "between" in account.warnings()[0].text
 
 
+async def test_a_first_use_has_the_account_looked_at_later_and_not_at_each_use_that_follows(account: Account) -> None:
+    stage = account.stage
+
+    async def looks() -> list[int | None]:
+        async with stage.bot.database.read() as tx:
+            due = text("SELECT due_at FROM alert_looks WHERE account_id = :account")
+            return list((await tx.execute(due, {"account": ACCOUNT})).scalars())
+
+    async def looked_at() -> bool:
+        return await looks() == [None]
+
+    async def later() -> bool:
+        return await looks() not in ([], [None])
+
+    await stage.eventually(looked_at, within=10, step=2.1)
+    await account.spend(1)
+    await stage.eventually(later, within=10, step=2.1)
+
+
 async def test_whoever_acknowledges_is_named_and_nobody_is_reminded(account: Account) -> None:
     stage = account.stage
     await account.spend(16)
@@ -172,9 +192,8 @@ async def test_a_kill_between_the_debit_and_the_warning_loses_no_warning(account
     assert len(account.warnings()) == 1
 
 
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 async def test_two_bots_on_one_database_warn_once(account: Account) -> None:
-    if account.stage.bot.database.is_sqlite:
-        pytest.skip("a second bot is refused on SQLite")
     async with account.stage.second_bot():
         await account.spend(16)
         await account.warned("almost out of credits")
