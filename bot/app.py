@@ -145,6 +145,7 @@ class Bot:
             clock=clock,
             new_id=new_id,
             frozen=lambda: not self.audit.ok,
+            due=self._nudge_purchases,
             nudge=self._nudge,
         )
         self.asking = Asking(
@@ -160,7 +161,7 @@ class Bot:
             crew=self._workers,
         )
         self._purchase_worker = self.clockwork.every(1.0, "purchases", self._worker.work)
-        self._workers.idle_again = self._nudge
+        self._workers.idle_again = self._nudge_purchases
         self.clockwork.every(_ASK_STRIPE_EVERY, "what happened at Stripe", self._worker.listen)
         self.clockwork.every(_PROVE_EVERY, "proof of the books", self._prove)
         rater = Rater(self.database)
@@ -283,8 +284,11 @@ class Bot:
         person = self.directory.remembered(user_id)
         return texts_for(person.locale if person else None)
 
-    def _nudge(self) -> None:
+    def _nudge_purchases(self) -> None:
         self._purchase_worker.nudge()
+
+    def _nudge(self) -> None:
+        self._nudge_purchases()
         self.outbox.nudge()
         self._homes_worker.nudge()
 

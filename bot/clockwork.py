@@ -22,11 +22,13 @@ _at_large: set[asyncio.Task[Any]] = set()  # nobody waits for these any more; ke
 
 
 class Worker:
-    """Repeats ``work`` until it says 0, then sleeps until nudged."""
+    """Repeats ``work`` until it says 0, then sleeps until nudged; its alarm goes off every ``interval`` seconds."""
 
-    def __init__(self, name: str, work: Work) -> None:
+    def __init__(self, name: str, work: Work, interval: float) -> None:
         self.name = name
         self._work = work
+        self._interval = interval
+        self._wound = 0.0
         self._nudged = asyncio.Event()
 
     def nudge(self) -> None:
@@ -36,6 +38,13 @@ class Worker:
     async def alarm(self) -> None:
         """As ``nudge``. APScheduler runs what is no coroutine in a thread, where an event must not be set."""
         self.nudge()
+
+    def wind(self, seconds: float) -> None:
+        """Time was moved on by so much: the alarm goes off if it would have gone off in between."""
+        self._wound += seconds
+        if self._wound >= self._interval:
+            self._wound = 0.0
+            self.nudge()
 
     async def run(self) -> None:
         while True:
@@ -123,15 +132,20 @@ class Clockwork:
 
     def every(self, seconds: float, name: str, work: Work) -> Worker:
         """Do ``work`` every so many seconds, and whenever the returned worker is nudged."""
-        worker = Worker(name, work)
+        worker = Worker(name, work, seconds)
         self._workers.append(worker)
         self._scheduler.add_job(worker.alarm, "interval", seconds=seconds, id=name)
         return worker
 
     def nudge_all(self) -> None:
-        """The clock was moved: everything may be due."""
+        """Everything may be due."""
         for worker in self._workers:
             worker.nudge()
+
+    def wind(self, seconds: float) -> None:
+        """A clock that can be wound was: whoever would have had an alarm in that time has it now, once."""
+        for worker in self._workers:
+            worker.wind(seconds)
 
     def start(self) -> None:
         self._scheduler.start()

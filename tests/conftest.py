@@ -20,6 +20,7 @@ from sqlalchemy import URL, make_url
 from bot.db.engine import Database
 from bot.db.migrate import upgrade
 
+from . import once
 from .stage import OpenStage, Stage
 
 THOROUGH = int(os.environ.get("THOROUGH", "1"))  # times as many examples of each property
@@ -46,6 +47,10 @@ def pytest_collection_finish() -> None:
     """What is imported by now stays: the garbage collector need not look at it again in each test."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_configure() -> None:
+    once.arrange()
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ async def ready(stage: Stage) -> tuple[int, dict[str, Any]]:
 async def test_a_bot_that_works_is_alive_ready_and_counts(open_stage: OpenStage) -> None:
     stage = await open_stage()
     await stage.bought("25")
-    await stage.wind(1)
+    await stage.wind(minutes=5)  # the books are proved
 
     await stage.until(lambda: _is_ready(stage))
     async with httpx.AsyncClient() as client:

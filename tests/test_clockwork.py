@@ -120,6 +120,17 @@ async def test_a_service_that_does_not_answer_is_no_mistake_of_ours(
     await work.reached(2)
 
 
+async def test_a_wound_clock_sets_off_the_alarms_that_time_would_have(clockwork: Clockwork) -> None:
+    often, seldom = Rounds(0), Rounds(0)
+    clockwork.every(1800, "often", often)
+    clockwork.every(3600, "seldom", seldom)
+    clockwork.start()
+    for seconds, counted in (1000, (1, 1)), (1000, (2, 1)), (1700, (2, 2)), (100, (3, 2)), (86_400, (4, 3)):
+        clockwork.wind(seconds)
+        await _settled()
+        assert (often.done, seldom.done) == counted
+
+
 async def test_a_slow_worker_holds_up_no_other(clockwork: Clockwork) -> None:
     quick = Rounds(0)
 

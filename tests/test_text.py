@@ -6,6 +6,7 @@ import string
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -229,6 +230,7 @@ def _forms(message: Message) -> tuple[str, ...]:
     return (message.string,) if isinstance(message.string, str) else tuple(message.string or ())
 
 
+@cache
 def _asked_for() -> set[str]:
     """The keys that stand in the code, and those that it puts together."""
     roots = {key.partition(".")[0] for key in _sentences("en")}

@@ -93,8 +93,10 @@ class Purchases:
         clock: Clock,
         new_id: NewId,
         frozen: Callable[[], bool],
+        due: Callable[[], None],
         nudge: Callable[[], None],
     ) -> None:
+        """``due`` is called when a purchase is to be looked at, ``nudge`` when people are to be told besides."""
         self._database = database
         self._directory = directory
         self._gateway = gateway
@@ -103,6 +105,7 @@ class Purchases:
         self._clock = clock
         self._new_id = new_id
         self._frozen = frozen
+        self._due = due
         self.nudge = nudge
 
     # ── looking ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -249,7 +252,8 @@ class Purchases:
             )
 
         found = await self._database.write(mark)
-        self.nudge()
+        if found:
+            self._due()
         return found is not None
 
     async def settle(self, known: Purchase, outcome: Outcome) -> bool:
@@ -261,7 +265,8 @@ class Purchases:
         """
         faultpoint("K11")
         settled = await self._database.write(partial(self._settle, known, outcome))
-        self.nudge()
+        if settled:
+            self.nudge()
         return settled
 
     async def _settle(self, known: Purchase, outcome: Outcome, tx: AsyncConnection) -> bool:
@@ -314,7 +319,8 @@ class Purchases:
         read may be old and is dropped. Whether this call changed anything.
         """
         reversed_now = await self._database.write(partial(self._reverse, known, reversals))
-        self.nudge()
+        if reversed_now:
+            self.nudge()
         return reversed_now
 
     async def _reverse(self, known: Purchase, reversals: Sequence[Reversal], tx: AsyncConnection) -> bool:

@@ -108,7 +108,7 @@ async def wind(world: World, bot: Bot, step: timedelta) -> None:
     world.clock.wind(step.total_seconds())
     world.stripe.expire_due()
     world.answer_bank_debits()
-    bot.clockwork.nudge_all()
+    bot.clockwork.wind(step.total_seconds())
     bot.outbox.nudge()
 
 

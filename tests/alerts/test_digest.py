@@ -84,6 +84,20 @@ class Account:
         await self.stage.eventually(lambda: len(self.told(kind)) >= times, within=200, step=31)  # once all is added up
         return self.told(kind)[-1]
 
+    async def heard_of_today(self, *words: str) -> Message:
+        """What was last said of a day unlike others, once it says this. Such days are looked for every hour."""
+        await self.stage.eventually(
+            lambda: (told := self.told("spike")) and all(each in told[-1].text for each in words),
+            within=7200,
+            step=1210,
+        )
+        return self.told("spike")[-1]
+
+    async def not_over_midnight(self) -> None:
+        now = self.stage.world.clock.now()
+        if (now + timedelta(hours=6)).date() != now.date():
+            await self.stage.wind(hours=7)
+
 
 @pytest.fixture
 async def account(open_stage: OpenStage) -> Account:
@@ -182,30 +196,30 @@ async def test_two_bots_on_one_database_send_one_digest(account: Account) -> Non
 
 async def test_a_day_unlike_other_days_is_told_once(account: Account) -> None:
     stage = account.stage
-    if (stage.world.clock.now() + timedelta(minutes=30)).date() != stage.world.clock.now().date():
-        await stage.wind(hours=1)  # not over midnight
+    await account.not_over_midnight()
     await stage.bought("100")
     for days in range(1, 23):
         await account.spend(1, ago=days * DAY)
     await account.spend(2)
     await account.rolled_up()
+    await stage.wind(hours=1)
+    await stage.calm()
     assert account.told("spike") == []
 
     await account.spend(10)
     await account.rolled_up()
-    message = await account.heard("spike")
-    assert "*12.00* credits today, far more than the usual 1.00 by this hour" in message.text
+    message = await account.heard_of_today("*12.00* credits today")
+    assert "far more than the usual 1.00 by this hour" in message.text
 
     await account.spend(1)
     await account.rolled_up()
-    await stage.until(lambda: "*13.00*" in account.told("spike")[-1].text)
+    await account.heard_of_today("*13.00*")
     assert len(account.told("spike")) == 1
 
 
 async def test_whoever_does_not_want_it_is_not_told_of_such_days(account: Account) -> None:
     stage = account.stage
-    if (stage.world.clock.now() + timedelta(minutes=30)).date() != stage.world.clock.now().date():
-        await stage.wind(hours=1)  # not over midnight
+    await account.not_over_midnight()
     await stage.bought("100")
     await account.sets_up(alert_spikes=[])
     for days in range(1, 23):

@@ -130,7 +130,8 @@ def messages(texts: Texts) -> Iterator[Said]:
         yield reminder(texts, outlook)
         yield spike(texts, outlook, today=Credits(10**18), usual=Credits.ZERO)
         yield trial(texts, outlook, "U1")
-        yield from (digest(texts, outlook, spent) for spent in SPENDS)
+        yield from (digest(texts, outlook, spent) for spent in SPENDS[:2])
+    yield from (digest(texts, ACME, spent) for spent in SPENDS)
     for name in ACCOUNTS:
         for set_by in (None, "U1"):
             yield from (why(texts, name, trigger, set_by) for trigger in TRIGGERS)

@@ -239,7 +239,7 @@ async def _metering(url: str) -> AsyncIterator[Meter]:
     """A meter at work in this process."""
     database = Database(url)
     meter = Meter(database, SystemClock(), Rater(database))
-    worker = Worker("usage", meter.work)
+    worker = Worker("usage", meter.work, 5.0)
     meter.nudge = worker.nudge
     working = asyncio.create_task(worker.run())
     yield meter

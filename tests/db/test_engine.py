@@ -90,7 +90,7 @@ async def test_a_reader_waits_for_no_writer(counted: Database) -> None:
 
     writing = asyncio.create_task(counted.write(slowly))
     await inside.wait()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         assert await _counter(counted) == 0
     leave.set()
     await writing
@@ -114,7 +114,7 @@ async def test_a_cancelled_write_lets_the_next_one_in(counted: Database) -> None
         waiting.cancel()
         writing.cancel()
         await asyncio.gather(writing, waiting, return_exceptions=True)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         await _sql(counted, "UPDATE counter SET n = n + 1")
     assert await _counter(counted) == 1
 
@@ -134,7 +134,7 @@ async def test_writes_cancelled_at_any_moment_are_whole_or_nothing(counted: Data
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
     assert await _counter(counted) == await _counter(counted, 2)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         await counted.write(both)
 
 

@@ -33,12 +33,14 @@ from bot.errors import Outage
 from bot.money import Usd
 from bot.sandbox.clock import WindableClock
 from bot.settings import Settings
+from tests import once
 
 THE_WORD = signal.SIGUSR1
 
 
 def nurse() -> None:
     """Take orders until whoever started us is gone, and leave nobody behind."""
+    once.arrange()
     asynchronous(_rehearse)()
     gc.freeze()
     listener = socket.create_server(("127.0.0.1", 0))

@@ -62,7 +62,10 @@ class Nursery:
     def __init__(self, tables: Path) -> None:
         self.tables = tables
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("child.py"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-m", "tests.kill.child"],
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         assert self._process.stdout is not None
         self._port = int(self._process.stdout.readline())

@@ -62,6 +62,7 @@ class Post:
 
 
 OpenPost = Callable[..., Any]
+PLAIN = "smtp://127.0.0.1:{port}?timeout=20"
 
 
 @pytest.fixture
@@ -70,7 +71,9 @@ async def open_post(database: Database, monkeypatch: pytest.MonkeyPatch) -> Asyn
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     async with AsyncExitStack() as stack:
 
-        async def open_post(given: str = "smtp://127.0.0.1:{port}?timeout=1", *, tls: bool = False, **how: Any) -> Post:
+        async def open_post(
+            given: str = "smtp://127.0.0.1:{port}?timeout=20", *, tls: bool = False, **how: Any
+        ) -> Post:
             clock, faults = WindableClock(), Faults()
             box = MailBox(clock, faults=faults, tls=certificate() if tls else None, **how)
             await box.start()

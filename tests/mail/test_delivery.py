@@ -1,6 +1,7 @@
 """Mail that is owed, against a real SMTP server with every kind of trouble: it arrives once, or somebody is told."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -10,7 +11,7 @@ from bot.sandbox.faults import Kind
 from .conftest import SUPPORT, OpenPost
 
 LOGIN = ("bot@acme.example", "p@ss: wörd")
-SECURE = "smtp://bot%40acme.example:p%40ss%3A%20w%C3%B6rd@localhost:{port}?timeout=2"
+SECURE = "smtp://bot%40acme.example:p%40ss%3A%20w%C3%B6rd@localhost:{port}?timeout=20"
 
 
 async def test_a_mail_arrives_as_it_was_written(open_post: OpenPost) -> None:
@@ -28,7 +29,7 @@ async def test_a_mail_arrives_as_it_was_written(open_post: OpenPost) -> None:
     assert mail.message["From"] == f"Credits bot <{SUPPORT}>"
     assert mail.message.get_body(("plain",)).get_content_charset() == "utf-8"
     assert mail.attachments == [("november.csv", table.content)]
-    assert mail.message["Date"].datetime == post.clock.now().replace(microsecond=0)
+    assert timedelta(0) <= post.clock.now() - mail.message["Date"].datetime < timedelta(minutes=1)
     assert post.fates == [("case:1", Fate.ACCEPTED)]
     assert await post.work_for(days=2) == 0
 
@@ -89,7 +90,7 @@ async def test_a_mail_that_is_refused_for_good_is_given_up_at_once(open_post: Op
 
 @pytest.mark.parametrize("command", ["EHLO", "DATA"])
 async def test_a_server_that_is_silent_holds_nothing_up_for_long(open_post: OpenPost, command: str) -> None:
-    post = await open_post()
+    post = await open_post("smtp://127.0.0.1:{port}?timeout=2")
     hangs, goes_on = asyncio.Event(), asyncio.Event()
 
     async def hang(seconds: float) -> None:
@@ -158,7 +159,7 @@ async def test_a_password_goes_over_tls(open_post: OpenPost) -> None:
 
 
 async def test_a_password_is_not_sent_where_others_could_read_it(open_post: OpenPost) -> None:
-    post = await open_post("smtp://bot:geheim@127.1:{port}?timeout=1")  # not one of the names of this machine
+    post = await open_post("smtp://bot:geheim@127.1:{port}?timeout=20")  # not one of the names of this machine
     await post.owe()
     await post.mailer.work()
 
@@ -177,7 +178,7 @@ async def test_a_connection_may_be_tls_from_its_first_byte(open_post: OpenPost) 
 
 
 async def test_where_tls_is_required_nothing_goes_without(open_post: OpenPost) -> None:
-    post = await open_post("smtp://127.0.0.1:{port}?timeout=1&starttls=required")
+    post = await open_post("smtp://127.0.0.1:{port}?timeout=20&starttls=required")
     await post.owe()
     await post.mailer.work()
 

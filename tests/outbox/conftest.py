@@ -23,7 +23,7 @@ async def world(database: Database) -> AsyncIterator[World]:
     server = Server(workspace.app)
     await server.start()
     workspace.base_url = server.url
-    slack = SlackClient(workspace.bot_token, f"{server.url}/api/", timeout=0.4)
+    slack = SlackClient(workspace.bot_token, f"{server.url}/api/")
     await slack.open()
     yield World(database, workspace, clock, slack, Outbox(database, slack, clock, jitter=lambda: 0.0))
     await slack.close()

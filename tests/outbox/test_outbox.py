@@ -359,15 +359,22 @@ async def test_a_place_hears_one_thing_at_a_time_however_many_ask_for_delivery(w
 
 async def test_a_place_in_trouble_does_not_hold_up_the_others(world: World) -> None:
     world.workspace.add_person("U0BEN", "ben")
-    world.workspace.faults.arm("conversations.open", Kind.HANG, seconds=0.3)
+    goes_on = asyncio.Event()
+
+    async def hang(seconds: float) -> None:
+        await goes_on.wait()
+
+    world.workspace.faults.sleep = hang
+    world.workspace.faults.arm("conversations.open", Kind.HANG)
     await world.owe("pur_1", "Slow")
     running = asyncio.create_task(world.outbox.run())
     await until(lambda: bool(world.workspace.faults.hits))
     await world.owe("pur_2", "Quick", User("U0BEN"))
     world.outbox.nudge()
 
-    await world.workspace.until(lambda: world.texts("U0BEN") == ["Quick"], timeout=0.25)
+    await world.workspace.until(lambda: world.texts("U0BEN") == ["Quick"])
     assert world.texts() == []
+    goes_on.set()
     await world.workspace.until(lambda: world.texts() == ["Slow"])
     await stop(running)
 
@@ -473,14 +480,17 @@ async def test_a_clock_that_was_set_back_does_not_hold_messages_up(world: World)
 # --- the loop
 
 
-async def test_running_it_delivers_at_a_nudge_and_sooner_or_later_without_one(world: World) -> None:
+@pytest.mark.parametrize(("every", "nudged"), [(3600, True), (0.3, False)])
+async def test_running_it_delivers_at_a_nudge_and_sooner_or_later_without_one(
+    world: World, monkeypatch: pytest.MonkeyPatch, every: float, nudged: bool
+) -> None:
+    monkeypatch.setattr(service, "POLL_SECONDS", every)
     running = asyncio.create_task(world.outbox.run())
     await asyncio.sleep(0.05)
     await world.owe("pur_1", "Charging")
-    world.outbox.nudge()
-    await world.workspace.until(lambda: world.texts() == ["Charging"], timeout=0.6)
-    await world.owe("pur_1", "Paid")
-    await world.workspace.until(lambda: world.texts() == ["Paid"], timeout=3)
+    if nudged:
+        world.outbox.nudge()
+    await world.workspace.until(lambda: world.texts() == ["Charging"])
     await stop(running)
 
 

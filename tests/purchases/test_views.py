@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from slack_sdk.models.blocks import Block
 from slack_sdk.models.views import View
 
 from bot.accounts.model import Account, Plan, Standing, Workspace
@@ -98,59 +99,55 @@ def forms(texts: Texts) -> Iterator[View]:
 # ── the gallery ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("language", languages())
-def test_slack_takes_every_form_in_every_language(language: str) -> None:
-    for view in forms(texts_for(language)):
+class Gallery(NamedTuple):
+    """Every form and every message in one language, and how they are drawn."""
+
+    language: str
+    forms: list[View]
+    messages: list[tuple[str, list[Block]]]
+    drawn: list[str]
+
+
+@pytest.fixture(scope="module", params=languages())
+def gallery(request: pytest.FixtureRequest) -> Gallery:
+    texts = texts_for(request.param)
+    views = list(forms(texts))
+    cards = [
+        card for each in purchases() for card in (buyer_card(texts, each, ACME, SUPPORT), channel_card(texts, each))
+    ]
+    return Gallery(request.param, views, cards, [*map(outline, views), *(outline(blocks) for _, blocks in cards)])
+
+
+def test_slack_takes_every_form_in_every_language(gallery: Gallery) -> None:
+    for view in gallery.forms:
         assert check_view(view.to_dict(), "modal") == [], outline(view)
 
 
-@pytest.mark.parametrize("language", languages())
-def test_slack_takes_every_message_in_every_language(language: str) -> None:
-    texts = texts_for(language)
-    for each in purchases():
-        for said, blocks in (buyer_card(texts, each, ACME, SUPPORT), channel_card(texts, each)):
-            assert check_blocks([block.to_dict() for block in blocks], "message") == [], outline(blocks)
-            assert said.strip() == said
-            assert 0 < len(said) < 3000
+def test_slack_takes_every_message_in_every_language(gallery: Gallery) -> None:
+    for said, blocks in gallery.messages:
+        assert check_blocks([block.to_dict() for block in blocks], "message") == [], outline(blocks)
+        assert said.strip() == said
+        assert 0 < len(said) < 3000
 
 
-@pytest.mark.parametrize("language", languages())
-def test_the_text_of_a_message_says_what_its_blocks_say(language: str) -> None:
+def test_the_text_of_a_message_says_what_its_blocks_say(gallery: Gallery) -> None:
     """Phones notify with the text alone, and computers with the blocks."""
-    texts = texts_for(language)
-    for each in purchases():
-        for said, blocks in (buyer_card(texts, each, ACME, SUPPORT), channel_card(texts, each)):
-            assert outline(blocks).startswith(said)
+    drawn = gallery.drawn[len(gallery.forms) :]
+    assert all(each.startswith(said) for (said, _), each in zip(gallery.messages, drawn, strict=True))
 
 
-@pytest.mark.parametrize("language", languages())
-def test_no_hole_is_left_in_a_sentence_and_no_key_or_code_shows(language: str) -> None:
-    texts = texts_for(language)
-    shown = [outline(view) for view in forms(texts)]
-    shown += [
-        outline(card)
-        for each in purchases()
-        for _, card in (buyer_card(texts, each, ACME, SUPPORT), channel_card(texts, each))
-    ]
-    for drawn in (re.sub("<!date[^>]*>", "at noon", each.replace(LONG, "Acme")) for each in shown):
+def test_no_hole_is_left_in_a_sentence_and_no_key_or_code_shows(gallery: Gallery) -> None:
+    for drawn in (re.sub("<!date[^>]*>", "at noon", each.replace(LONG, "Acme")) for each in gallery.drawn):
         assert "  " not in drawn
         assert not re.search(r"\{[a-z]+\}|\bNone\b|\b(refusal|card|decline|state)\.[a-z]", drawn), drawn
         assert not any(reason in drawn for reason in REASONS)
 
 
-@pytest.mark.parametrize("language", languages())
-def test_every_sentence_about_a_purchase_is_shown_somewhere(language: str) -> None:
+def test_every_sentence_about_a_purchase_is_shown_somewhere(gallery: Gallery) -> None:
     """What no state shows would only be translated in vain."""
-    texts = texts_for(language)
-    drawn = "\n".join(
-        [
-            *(outline(view) for view in forms(texts)),
-            *(outline(buyer_card(texts, each, ACME, SUPPORT)[1]) for each in purchases()),
-            *(outline(channel_card(texts, each)[1]) for each in purchases()),
-        ]
-    )
+    drawn = "\n".join(gallery.drawn)
     unseen = []
-    for message in catalog(language):
+    for message in catalog(gallery.language):
         key = message.id if isinstance(message.id, str) else message.id[0]
         if key.startswith(("card.", "channel.", "decline.", "form.")):
             for sentence in message.string if isinstance(message.string, tuple) else (str(message.string),):

@@ -153,6 +153,7 @@ class Process:
             clock=self.clock,
             new_id=world.new_id,
             frozen=lambda: False,
+            due=self._nudge,
             nudge=self._nudge,
         )
         self.asking = Asking(
@@ -171,8 +172,8 @@ class Process:
             clock=self.clock,
             crew=self._workers,
         )
-        self._works = Worker("purchases", self._work)
-        self._listens = Worker("what happened at Stripe", self._listen)
+        self._works = Worker("purchases", self._work, 1.0)
+        self._listens = Worker("what happened at Stripe", self._listen, 15.0)
         self._heard_up_to = -1
         self._workers.idle_again = self._nudge
         self.boundary = Boundary(self.texts_of, self._crew, SUPPORT)

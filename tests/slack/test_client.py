@@ -28,6 +28,14 @@ async def workspace() -> AsyncIterator[Workspace]:
 
 @pytest.fixture
 async def client(workspace: Workspace) -> AsyncIterator[SlackClient]:
+    client = SlackClient(workspace.bot_token, f"{workspace.base_url}/api/")
+    await client.open()
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def hasty_client(workspace: Workspace) -> AsyncIterator[SlackClient]:
     client = SlackClient(workspace.bot_token, f"{workspace.base_url}/api/", timeout=0.4)
     await client.open()
     yield client
@@ -114,12 +122,12 @@ async def test_a_speed_limit_says_how_long_to_wait(workspace: Workspace, client:
     ],
 )
 async def test_whatever_leaves_the_outcome_unknown_is_an_outage_and_is_not_tried_again(
-    workspace: Workspace, client: SlackClient, kind: Kind, code: int, body: object
+    workspace: Workspace, hasty_client: SlackClient, kind: Kind, code: int, body: object
 ) -> None:
     fault = workspace.faults.arm("chat.postMessage", kind, None, code=code, body=body, seconds=2)
 
     with pytest.raises(Outage) as outage:
-        await client.post(workspace.dm("U0ADA"), "text", [], key="pur_1")
+        await hasty_client.post(workspace.dm("U0ADA"), "text", [], key="pur_1")
     assert not isinstance(outage.value, Untouched)
     assert [hit.kind for hit in workspace.faults.hits] == [fault.kind]
 

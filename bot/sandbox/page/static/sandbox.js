@@ -41,6 +41,7 @@ function show(name, html) {
   const low = region.scrollHeight - region.scrollTop - region.clientHeight < 60;
   patch(region, html, first);
   if (name === "conversation") settle(region, low);
+  if (name === "composer" && popup() && region.contains(document.activeElement)) suggest();
   if (name === "modal") showModal();
   if (name === "clock") tick();
 }
