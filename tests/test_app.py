@@ -29,8 +29,8 @@ async def ready(stage: Stage) -> tuple[int, dict[str, Any]]:
 # ── starting ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_bot_that_works_is_alive_ready_and_counts(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_a_bot_that_works_is_alive_ready_and_counts(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.bought("25")
     await stage.wind(minutes=5)  # the books are proved
 

@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 _AGAIN = {"40001", "40P01"}  # serialization failure, deadlock: PostgreSQL asks for the whole transaction again
 _TRIES = 5
+_READERS = 4  # threads of an SQLite file: Python lets one of them compute at a time
 
 
 class AlreadyRunning(Exception):
@@ -45,7 +46,7 @@ class Database:
             self.file = Path(str(self.url.database)).absolute()
             file = self.url.set(database=str(self.file))
             self._writer = _sqlite_engine(file, begin="BEGIN IMMEDIATE", size=1, patience=patience)
-            self._reader = _sqlite_engine(file, begin="BEGIN", size=pool, patience=patience)
+            self._reader = _sqlite_engine(file, begin="BEGIN", size=min(pool, _READERS), patience=patience)
         else:
             self._writer = _postgres_engine(str(self.url.render_as_string(hide_password=False)), pool, patience)
             self._reader = self._writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)

@@ -100,8 +100,17 @@ class Account:
 
 
 @pytest.fixture
-async def account(open_stage: OpenStage) -> Account:
-    stage = await open_stage()
+async def account(open_small_stage: OpenStage) -> Account:
+    return await _with_prices(await open_small_stage())
+
+
+@pytest.fixture
+async def each_account(open_stage: OpenStage) -> Account:
+    """Once on each database."""
+    return await _with_prices(await open_stage())
+
+
+async def _with_prices(stage: Stage) -> Account:
     await stage.price()
     await stage.price(model="other")
     return Account(stage, await stage.program())
@@ -181,40 +190,40 @@ async def test_where_slack_takes_no_chart_the_table_goes_without(account: Accoun
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
-async def test_two_bots_on_one_database_send_one_digest(account: Account) -> None:
-    await account.stage.bought("100")
-    await account.wants_digests()
-    await account.spend(5)
-    await account.rolled_up()
-    async with account.stage.second_bot() as other:
-        await account.wind_to_monday()
+async def test_two_bots_on_one_database_send_one_digest(each_account: Account) -> None:
+    await each_account.stage.bought("100")
+    await each_account.wants_digests()
+    await each_account.spend(5)
+    await each_account.rolled_up()
+    async with each_account.stage.second_bot() as other:
+        await each_account.wind_to_monday()
         other.clockwork.nudge_all()
-        await account.heard("digest")
-        await account.stage.wind(60)
-    assert len(account.told("digest")) == 1
+        await each_account.heard("digest")
+        await each_account.stage.wind(60)
+    assert len(each_account.told("digest")) == 1
 
 
-async def test_a_day_unlike_other_days_is_told_once(account: Account) -> None:
-    stage = account.stage
-    await account.not_over_midnight()
+async def test_a_day_unlike_other_days_is_told_once(each_account: Account) -> None:
+    stage = each_account.stage
+    await each_account.not_over_midnight()
     await stage.bought("100")
     for days in range(1, 23):
-        await account.spend(1, ago=days * DAY)
-    await account.spend(2)
-    await account.rolled_up()
+        await each_account.spend(1, ago=days * DAY)
+    await each_account.spend(2)
+    await each_account.rolled_up()
     await stage.wind(hours=1)
     await stage.calm()
-    assert account.told("spike") == []
+    assert each_account.told("spike") == []
 
-    await account.spend(10)
-    await account.rolled_up()
-    message = await account.heard_of_today("*12.00* credits today")
+    await each_account.spend(10)
+    await each_account.rolled_up()
+    message = await each_account.heard_of_today("*12.00* credits today")
     assert "far more than the usual 1.00 by this hour" in message.text
 
-    await account.spend(1)
-    await account.rolled_up()
-    await account.heard_of_today("*13.00*")
-    assert len(account.told("spike")) == 1
+    await each_account.spend(1)
+    await each_account.rolled_up()
+    await each_account.heard_of_today("*13.00*")
+    assert len(each_account.told("spike")) == 1
 
 
 async def test_whoever_does_not_want_it_is_not_told_of_such_days(account: Account) -> None:

@@ -75,8 +75,8 @@ async def looked_at(stage: Stage) -> None:
     await stage.until(nothing_crossed)
 
 
-async def test_the_form_shows_what_holds_by_default(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_the_form_shows_what_holds_by_default(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     view = await form(stage)
     fields = {each["block_id"]: each["element"] for each in view.blocks if each["type"] == "input"}
     assert fields[names.ALERT_CHANNELS]["initial_conversations"] == [stage.home]
@@ -101,8 +101,8 @@ async def test_a_rule_that_is_made_below_its_level_warns_at_once(open_stage: Ope
     assert f"<@{OWNER}> set this up." in why
 
 
-async def test_what_was_saved_is_shown_the_next_time(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_what_was_saved_is_shown_the_next_time(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     other = stage.slack.add_channel("money", [OWNER, stage.slack.bot_user_id])
     await set_up(
         stage,
@@ -132,8 +132,8 @@ async def test_what_was_saved_is_shown_the_next_time(open_stage: OpenStage) -> N
     assert "initial_options" not in fields[names.ALERT_SPIKES]
 
 
-async def test_every_chosen_channel_is_warned_in_the_chosen_language(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_every_chosen_channel_is_warned_in_the_chosen_language(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     other = stage.slack.add_channel("money", [OWNER, stage.slack.bot_user_id])
     await stage.bought("25")
     await set_up(stage, alert_channels=[stage.home, other.id], alert_figure_critical="25", alert_language="da")
@@ -141,8 +141,8 @@ async def test_every_chosen_channel_is_warned_in_the_chosen_language(open_stage:
         assert "kredit" in (await heard(stage, place, "25,00")).text
 
 
-async def test_without_a_channel_the_owners_are_warned_in_their_messages(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_without_a_channel_the_owners_are_warned_in_their_messages(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.bought("25")
     await set_up(stage, alert_channels=[], alert_figure_critical="25")
     for owner in (OWNER, SECOND_OWNER):
@@ -150,8 +150,8 @@ async def test_without_a_channel_the_owners_are_warned_in_their_messages(open_st
     assert told(stage, stage.home) == []
 
 
-async def test_an_open_warning_ends_where_its_level_is_switched_off(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_an_open_warning_ends_where_its_level_is_switched_off(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.bought("25")
     await set_up(stage, alert_figure_critical="25")
     await heard(stage, stage.home, "almost out of credits")
@@ -159,8 +159,8 @@ async def test_an_open_warning_ends_where_its_level_is_switched_off(open_stage: 
     await heard(stage, stage.home, "not set up any more")
 
 
-async def test_what_is_wrong_is_said_at_its_field_and_nothing_is_saved(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_what_is_wrong_is_said_at_its_field_and_nothing_is_saved(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.bought("25")
     ack = await set_up(stage, alert_figure_low="0", alert_figure_critical="1.234", alert_quiet_from="22:00")
     assert ack.errors.keys() == {"alert_figure_low", "alert_figure_critical", "alert_quiet_until"}
@@ -180,8 +180,8 @@ async def test_whoever_is_no_owner_is_told_whom_to_ask(stage: Stage, user: str) 
     assert stage.slack.modal(user) is None
 
 
-async def test_an_owner_who_is_none_any_more_when_they_save_changes_nothing(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_an_owner_who_is_none_any_more_when_they_save_changes_nothing(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.bought("25")
     await form(stage)
     await stage.change(owners=frozenset({SECOND_OWNER}))
@@ -263,8 +263,8 @@ async def test_what_cannot_be_saved_in_time_is_not_lost(stage: Stage) -> None:
 # ── a test ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_test_takes_the_way_of_a_warning_and_mutes_none(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_a_test_takes_the_way_of_a_warning_and_mutes_none(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.bought("25")
     await stage.slack.press(OWNER, await form(stage), names.TEST_ALERT)
     assert f"on its way to <#{stage.home}>" in await saved(stage)
@@ -277,8 +277,8 @@ async def test_a_test_takes_the_way_of_a_warning_and_mutes_none(open_stage: Open
     assert len(told(stage, stage.home, "alert-test:")) == 1
 
 
-async def test_a_test_that_does_not_arrive_shows_that_the_channel_is_gone(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_a_test_that_does_not_arrive_shows_that_the_channel_is_gone(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.bought("25")
     await stage.calm()  # the purchase has told the channel all it will
     channel = stage.slack.channel_named("ai-credits")

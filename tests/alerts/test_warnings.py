@@ -67,47 +67,55 @@ def actions(message: Message) -> set[str]:
 
 
 @pytest.fixture
-async def account(open_stage: OpenStage) -> Account:
+async def account(open_small_stage: OpenStage) -> Account:
+    return await Account.open(await open_small_stage())
+
+
+@pytest.fixture
+async def each_account(open_stage: OpenStage) -> Account:
+    """Once on each database."""
     return await Account.open(await open_stage())
 
 
-async def test_a_crossing_is_warned_of_once_and_recovers_once(account: Account) -> None:
-    stage = account.stage
-    await account.spend(14)
-    await account.spend(1)
-    message = await account.warned("almost out of credits", "10.00")
+async def test_a_crossing_is_warned_of_once_and_recovers_once(each_account: Account) -> None:
+    stage = each_account.stage
+    await each_account.spend(14)
+    await each_account.spend(1)
+    message = await each_account.warned("almost out of credits", "10.00")
     assert names.OPEN_BUY_FORM in actions(message)
 
-    await account.spend(3)
+    await each_account.spend(3)
     await stage.wind(3600)
-    assert (await account.warned("7.00")).ts == message.ts
+    assert (await each_account.warned("7.00")).ts == message.ts
 
     await stage.bought("50")
-    await stage.eventually(lambda: "enough credits again" in account.warnings()[-1].text, within=600, step=61)
-    assert (await account.warned("57.00")).ts == message.ts
-    assert len(account.warnings()) == 1
+    await stage.eventually(lambda: "enough credits again" in each_account.warnings()[-1].text, within=600, step=61)
+    assert (await each_account.warned("57.00")).ts == message.ts
+    assert len(each_account.warnings()) == 1
     await stage.check()
 
 
-async def test_days_that_are_left_are_warned_of_though_nobody_set_up_anything(account: Account) -> None:
-    stage = account.stage
+async def test_days_that_are_left_are_warned_of_though_nobody_set_up_anything(each_account: Account) -> None:
+    stage = each_account.stage
 
     async def added_up() -> bool:
         async with stage.bot.database.read() as tx:
             return sum(each.nano for each in (await usage.spend_by_hour(tx, ACCOUNT)).values()) == 2 * day * 10**9
 
     for day in range(1, 8):  # in the end $11 are left, for less than seven days
-        await account.spend(2)
+        await each_account.spend(2)
         await stage.eventually(added_up, within=200, step=61)
-        assert day > 3 or not account.warnings()
+        assert day > 3 or not each_account.warnings()
         await stage.wind(days=1)
-    await stage.eventually(account.warnings, within=7 * 3600, step=3600)
-    assert "is low on credits" in account.warnings()[0].text
-    assert "between" in account.warnings()[0].text
+    await stage.eventually(each_account.warnings, within=7 * 3600, step=3600)
+    assert "is low on credits" in each_account.warnings()[0].text
+    assert "between" in each_account.warnings()[0].text
 
 
-async def test_a_first_use_has_the_account_looked_at_later_and_not_at_each_use_that_follows(account: Account) -> None:
-    stage = account.stage
+async def test_a_first_use_has_the_account_looked_at_later_and_not_at_each_use_that_follows(
+    each_account: Account,
+) -> None:
+    stage = each_account.stage
 
     async def looks() -> list[int | None]:
         async with stage.bot.database.read() as tx:
@@ -121,7 +129,7 @@ async def test_a_first_use_has_the_account_looked_at_later_and_not_at_each_use_t
         return await looks() not in ([], [None])
 
     await stage.eventually(looked_at, within=10, step=2.1)
-    await account.spend(1)
+    await each_account.spend(1)
     await stage.eventually(later, within=10, step=2.1)
 
 
@@ -185,18 +193,18 @@ async def test_whoever_asks_why_is_told_the_rule_and_who_made_it(account: Accoun
     assert "10.00" in await account.stage.whisper(MEMBER)
 
 
-async def test_a_kill_between_the_debit_and_the_warning_loses_no_warning(account: Account) -> None:
-    await account.spend(16)
-    await account.stage.restart()
-    await account.warned("almost out of credits")
-    assert len(account.warnings()) == 1
+async def test_a_kill_between_the_debit_and_the_warning_loses_no_warning(each_account: Account) -> None:
+    await each_account.spend(16)
+    await each_account.stage.restart()
+    await each_account.warned("almost out of credits")
+    assert len(each_account.warnings()) == 1
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
-async def test_two_bots_on_one_database_warn_once(account: Account) -> None:
-    async with account.stage.second_bot():
-        await account.spend(16)
-        await account.warned("almost out of credits")
-        await account.spend(10)
-        await account.warned("is out of credits")
-        assert len(account.warnings()) == 2
+async def test_two_bots_on_one_database_warn_once(each_account: Account) -> None:
+    async with each_account.stage.second_bot():
+        await each_account.spend(16)
+        await each_account.warned("almost out of credits")
+        await each_account.spend(10)
+        await each_account.warned("is out of credits")
+        assert len(each_account.warnings()) == 2

@@ -22,8 +22,8 @@ async def home(stage: Stage, user: str = OWNER, *, like: str = "") -> str:
     return words
 
 
-async def test_an_owner_sees_the_balance_and_a_button(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_an_owner_sees_the_balance_and_a_button(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
 
     assert (await home(stage)).splitlines() == [
         "Credits",
@@ -43,8 +43,8 @@ async def test_an_owner_sees_the_balance_and_a_button(open_stage: OpenStage) -> 
     ]
 
 
-async def test_the_button_opens_the_form_and_the_purchase_appears(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_the_button_opens_the_form_and_the_purchase_appears(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await home(stage)
     view = stage.slack.home(OWNER)
     await stage.slack.press(OWNER, view, buttons(view)["Buy credits"]["action_id"])
@@ -83,8 +83,8 @@ async def test_who_may_not_buy_reads_why_and_finds_what_they_may_do(stage: Stage
     assert "Where warnings go" not in words
 
 
-async def test_owners_read_what_was_used_and_not_paid_for_or_not_booked_yet(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_owners_read_what_was_used_and_not_paid_for_or_not_booked_yet(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.price()
     genstudio = await stage.program()
     await genstudio.send(use("1"), use("2"), use("3", model="new"))
@@ -169,8 +169,8 @@ async def test_a_guest_reads_whom_to_ask_and_not_what_there_is(stage: Stage) -> 
     assert list(buttons(stage.slack.home(GUEST))) == ["Contact support"]
 
 
-async def test_what_is_used_stands_by_model_and_what_is_held_is_not_available(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_what_is_used_stands_by_model_and_what_is_held_is_not_available(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.bought("25")
     await stage.price()
     await stage.price("1", "1", model="<b>")
@@ -202,8 +202,8 @@ async def test_a_route_that_is_dead_is_told_to_owners(stage: Stage) -> None:
     assert "archived" in words
 
 
-async def test_it_changes_before_the_eyes_of_who_opened_it(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_it_changes_before_the_eyes_of_who_opened_it(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await home(stage, MEMBER)
     await stage.bought("25")
     await stage.eventually(lambda: "$25.00" in says(stage.slack.home(MEMBER)), within=30, step=5)

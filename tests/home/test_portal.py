@@ -19,8 +19,8 @@ async def press(stage: Stage, name: str, user: str = OWNER) -> OpenView:
     return form
 
 
-async def test_the_next_purchase_is_charged_to_the_card_that_was_added_there(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_the_next_purchase_is_charged_to_the_card_that_was_added_there(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     form = await press(stage, names.CHANGE_CARD)
     async with httpx.AsyncClient() as browser:
         url = buttons(form)["Open Stripe’s page"]["url"]

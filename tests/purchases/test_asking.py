@@ -142,8 +142,8 @@ async def test_the_same_in_danish_and_without_a_saved_card(open_stage: OpenStage
     assert await stage.balance() == "1234.50"
 
 
-async def test_an_owner_declines_and_nothing_is_bought(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_an_owner_declines_and_nothing_is_bought(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await ask(stage)
     await press(stage, names.DECLINE_REQUEST)
 
@@ -391,8 +391,8 @@ async def test_after_three_days_a_request_ends_also_over_a_restart(open_stage: O
 # ── the limit ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_limit_is_seen_and_set_by_owners_and_all_of_them_are_told(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_a_limit_is_seen_and_set_by_owners_and_all_of_them_are_told(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     assert "has no limit" in await limit(stage, "")
     assert f"{ANNA} set a limit of *$500.00* for *Acme Labs*" in await limit(stage, "500")
     await stage.said(f"{ANNA} has set the limit of *Acme Labs* to *$500.00*")
@@ -411,8 +411,8 @@ async def test_a_limit_is_seen_and_set_by_owners_and_all_of_them_are_told(open_s
     assert len(stage.cards(OWNER)) == 2
 
 
-async def test_above_the_limit_two_owners_approve(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_above_the_limit_two_owners_approve(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await limit(stage, "500")
     await ask(stage, "600")
     of_bo = await card(stage, "*600,00\u00a0US$*", user=SECOND_OWNER)

@@ -20,8 +20,8 @@ async def in_channel(stage: Stage, *words: str) -> Message:
     return card
 
 
-async def test_one_message_tells_the_whole_story(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_one_message_tells_the_whole_story(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     with stage.held_up(CONFIRMING) as gate:
         await stage.buy("25")
         charging = await stage.said(

@@ -245,8 +245,8 @@ async def test_the_buyer_may_choose_another_card_although_one_is_saved(stage: St
     await stage.said("credited")
 
 
-async def test_a_link_that_nobody_used_runs_out(open_stage: OpenStage) -> None:
-    stage = await open_stage(card=None)
+async def test_a_link_that_nobody_used_runs_out(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage(card=None)
     await stage.buy("25")
     await stage.said("Pay $25.00")
 
@@ -282,8 +282,8 @@ async def cancel(stage: Stage, user: str = OWNER) -> None:
     await stage.slack.press(user, card, buttons(card)["Cancel the purchase"]["action_id"])
 
 
-async def test_a_purchase_that_waits_can_be_cancelled(open_stage: OpenStage) -> None:
-    stage = await open_stage(card=None)
+async def test_a_purchase_that_waits_can_be_cancelled(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage(card=None)
     await stage.buy("25")
     await stage.said("Pay $25.00")
 

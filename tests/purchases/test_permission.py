@@ -192,9 +192,9 @@ def turn(stage: Stage, **facts: bool) -> None:
     ],
 )
 async def test_whoever_lost_the_right_after_the_submit_is_not_charged(
-    open_stage: OpenStage, facts: dict[str, Any], sentence: str
+    open_small_stage: OpenStage, facts: dict[str, Any], sentence: str
 ) -> None:
-    stage = await open_stage()
+    stage = await open_small_stage()
     with stage.held_up(SELLING) as gate:
         assert (await stage.buy("25")).ok
         await gate.reached.wait()

@@ -56,8 +56,8 @@ async def test_a_refund_that_comes_back_is_returned(stage: Stage) -> None:
     await stage.said("Paid and credited")
 
 
-async def test_a_dispute_holds_the_credit_and_a_won_one_returns_it(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_a_dispute_holds_the_credit_and_a_won_one_returns_it(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.bought("25")
     dispute = stage.stripe.dispute(intent_of(stage))
     await stage.said("The bank disputes the payment of $25.00. $25.00 was taken off the balance until it is decided.")

@@ -73,9 +73,9 @@ async def test_each_question_fails_once_for_an_account_that_stripe_does_not_know
 
 
 @pytest.mark.parametrize("fault", [Kind.CUT_AFTER, Kind.CUT_BEFORE])
-async def test_thirty_hours_of_silence_after_asking_for_the_money(open_stage: OpenStage, fault: Kind) -> None:
+async def test_thirty_hours_of_silence_after_asking_for_the_money(open_small_stage: OpenStage, fault: Kind) -> None:
     """Money that moved is credited, and money that did not is never asked for so late."""
-    stage = await open_stage()
+    stage = await open_small_stage()
     form = await stage.form("25")
     stage.faults.arm(CONFIRMING, fault)
     stage.faults.arm("GET /v1/payment_intents/*", Kind.CUT_BEFORE, None)  # so begins every second try
@@ -115,8 +115,8 @@ async def test_thirty_hours_of_silence_after_making_the_intent(open_small_stage:
     assert len(stage.stripe.state.intents) == 1
 
 
-async def test_half_an_hour_of_silence_and_then_one_charge(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_half_an_hour_of_silence_and_then_one_charge(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     form = await stage.form("25")
     stage.faults.arm(SELLING, Kind.CUT_AFTER)
     await stage.slack.submit("U0ANNA", form)

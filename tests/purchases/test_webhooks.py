@@ -66,8 +66,8 @@ async def test_a_fresh_page_is_asked_about_itself_when_the_list_of_events_is_not
     await stage.became("settled", within=60)
 
 
-async def test_webhooks_make_it_faster(open_stage: OpenStage) -> None:
-    stage = await waiting(await open_stage(card=None))
+async def test_webhooks_make_it_faster(open_small_stage: OpenStage) -> None:
+    stage = await waiting(await open_small_stage(card=None))
     await stage.pay()
 
     await stage.became("settled")

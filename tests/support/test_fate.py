@@ -10,8 +10,8 @@ from ..stage import CONFIRMING, OpenStage, Stage, says
 from .conftest import mails, noted, number_in, press_support, typed, write
 
 
-async def test_a_mail_server_that_is_away_for_a_while_delays_the_news(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_a_mail_server_that_is_away_for_a_while_delays_the_news(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.world.mail.stop()
     await typed(stage)
     number = await write(stage, "Hello")
@@ -26,8 +26,8 @@ async def test_a_mail_server_that_is_away_for_a_while_delays_the_news(open_stage
     assert arrived.ts == on_its_way.ts
 
 
-async def test_a_case_that_nobody_takes_comes_back_with_a_mail_that_is_ready(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_a_case_that_nobody_takes_comes_back_with_a_mail_that_is_ready(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.world.mail.stop()
     await typed(stage)
     number = await write(stage, "Hello & <goodbye>\n100 %")
@@ -67,8 +67,8 @@ async def test_without_a_mail_server_the_form_ends_in_a_mail_that_is_ready(open_
     assert link_in((await noted(stage, number, "waits for you to send it")).text) == link_in(says(shown))
 
 
-async def test_a_purchase_that_is_unknown_for_a_day_opens_a_case_by_itself(open_stage: OpenStage) -> None:
-    stage = await open_stage(webhooks=None)
+async def test_a_purchase_that_is_unknown_for_a_day_opens_a_case_by_itself(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage(webhooks=None)
     stage.slack.scopes.add("users:read.email")
     stage.faults.arm(CONFIRMING, Kind.STATUS, None, code=503)
     await stage.buy("25")

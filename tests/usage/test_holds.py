@@ -84,8 +84,8 @@ async def test_settling_books_what_it_was_and_gives_the_hold_back(open_stage: Op
     assert await amounts(genstudio) == ("7.50", "0.00", "7.50")
 
 
-async def test_what_cannot_be_settled_leaves_the_hold_as_it_was(open_stage: OpenStage) -> None:
-    stage = await open_stage(change=lambda account: account)
+async def test_what_cannot_be_settled_leaves_the_hold_as_it_was(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage(change=lambda account: account)
     await stage.price()
     await stage.change(at_zero=AtZero.GO_ON)
     genstudio = await stage.program()

@@ -47,8 +47,8 @@ async def test_the_synchronous_client_reports_usage(open_small_stage: OpenStage)
     assert await genstudio.has() == "-6.00"
 
 
-async def test_the_asynchronous_client_reports_usage(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_the_asynchronous_client_reports_usage(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     genstudio = await ready(stage)
     events = [event(str(n), stage) for n in range(1, 6)]
 

@@ -46,8 +46,10 @@ async def _are_parked(stage: Stage, parked: dict[str, int]) -> bool:
 # ── prices ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_what_has_no_price_waits_in_sight_and_is_booked_when_the_price_arrives(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_what_has_no_price_waits_in_sight_and_is_booked_when_the_price_arrives(
+    open_small_stage: OpenStage,
+) -> None:
+    stage = await open_small_stage()
     await stage.price(until=stage.world.clock.now())
     genstudio = await stage.program()
     old, older = stage.ago(days=40), stage.ago(days=45)
@@ -182,8 +184,8 @@ async def test_no_balance_goes_below_the_overdraft_and_the_rest_waits(open_stage
     assert await genstudio.has() == "-3.00"
 
 
-async def test_what_waits_for_credit_is_booked_oldest_first_after_a_purchase(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_what_waits_for_credit_is_booked_oldest_first_after_a_purchase(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.price()
     await stage.change(overdraft=Credits.exactly("5"))
     genstudio = await stage.program()
