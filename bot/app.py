@@ -161,7 +161,7 @@ class Bot:
             crew=self._workers,
         )
         self._purchase_worker = self.clockwork.every(1.0, "purchases", self._worker.work)
-        self._workers.idle_again = self._nudge_purchases
+        self._workers.free_again = self._nudge_purchases
         self.clockwork.every(_ASK_STRIPE_EVERY, "what happened at Stripe", self._worker.listen)
         self.clockwork.every(_PROVE_EVERY, "proof of the books", self._prove)
         rater = Rater(self.database)

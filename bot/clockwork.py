@@ -67,7 +67,7 @@ class Crew:
     def __init__(self, hands: int) -> None:
         self._hands = hands
         self._at_work: set[asyncio.Task[None]] = set()
-        self.idle_again: Callable[[], None] = lambda: None
+        self.free_again: Callable[[], None] = lambda: None  # called when all hands were full and one is not any more
 
     @property
     def free(self) -> int:
@@ -86,7 +86,8 @@ class Crew:
         self._at_work.discard(task)
         if not task.cancelled() and (error := task.exception()):
             logger.error("a piece of work failed: %s", error, exc_info=error)
-        self.idle_again()
+        if self.free == 1:
+            self.free_again()
 
     async def done(self) -> None:
         """Wait until nobody is at work."""

@@ -55,6 +55,8 @@ def configure(level: str, stream: TextIO, *, secrets: Iterable[str] = ()) -> Non
     handler.setFormatter(TextLines() if stream.isatty() else JsonLines())
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(True)
+    for name, floor in _FLOORS.items():
+        logging.getLogger(name).setLevel(floor)
 
 
 def redact(text: str) -> str:
@@ -130,7 +132,7 @@ class TextLines(logging.Formatter):
 
 
 def _loud_enough(record: logging.LogRecord) -> bool:
-    """Whether the record reaches its library's floor. Checked here because Bolt sets its loggers' levels itself."""
+    """Whether the record reaches its library's floor. Checked here too because Bolt sets its loggers' levels itself."""
     return record.levelno >= _FLOORS.get(record.name.partition(".")[0], logging.NOTSET)
 
 

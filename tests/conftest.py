@@ -25,6 +25,9 @@ from .stage import OpenStage, Stage
 
 THOROUGH = int(os.environ.get("THOROUGH", "1"))  # times as many examples of each property
 
+MEMORY = Path("/dev/shm")  # files that stay in memory, on Linux: a run makes and removes a hundred thousand
+ROOM = 4 << 30  # bytes
+
 _numbers = itertools.count(1)
 
 
@@ -51,6 +54,8 @@ def pytest_collection_finish() -> None:
 
 def pytest_configure() -> None:
     once.arrange()
+    if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
 @pytest.fixture(scope="session")

@@ -42,6 +42,7 @@ from bot.tokens.model import Bearer, Scope, hash_of, new_token
 from bot.usage import store as usage
 
 from .genstudio import MODEL, PRICE, PROVIDER, Program
+from .ports import free_port
 
 Json = dict[str, Any]
 
@@ -132,7 +133,7 @@ class Stage:
 
     async def start(self) -> None:
         """Start the bot, on the port it had before if it ran before."""
-        port = int(self.bot.server.url.rpartition(":")[2]) if self.bot else 0
+        port = int(self.bot.server.url.rpartition(":")[2]) if self.bot else free_port()
         given = {"port": port, **self.settings}
         self._life = AsyncExitStack()
         self.bot = await self._life.enter_async_context(Bot.open(self.world.settings(**given), self.world.clock))

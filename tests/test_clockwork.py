@@ -182,18 +182,22 @@ async def test_a_crew_knows_its_free_hands() -> None:
     assert (crew.free, crew.busy) == (2, 0)
 
 
-async def test_a_hand_that_becomes_free_is_told_of_however_its_piece_ended(caplog: pytest.LogCaptureFixture) -> None:
-    crew, told = Crew(1), []
-    crew.idle_again = lambda: told.append(crew.free)
+async def test_the_first_hand_that_becomes_free_is_told_of_however_its_piece_ended(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    crew, told = Crew(2), []
+    crew.free_again = lambda: told.append(crew.free)
 
     async def fail() -> None:
         raise LookupError("odd")
 
-    crew.start(fail())
-    await _settled()
     crew.start(asyncio.sleep(0))
     await _settled()
-    assert told == [1, 1]
+    assert told == [], "there was another"
+    crew.start(fail())
+    crew.start(asyncio.sleep(0))
+    await _settled()
+    assert told == [1]
     [record] = _ours(caplog)
     assert record.getMessage() == "a piece of work failed: odd"
     assert record.exc_info

@@ -43,7 +43,7 @@ class Outbox:
         self._jitter = jitter
         self._pace = Pace(clock)
         self._sender = Sender(database, slack, clock, self._pace)
-        self._serving: dict[str, asyncio.Task[int]] = {}
+        self._serving: dict[str, asyncio.Task[bool | None]] = {}
         self._nudged = asyncio.Event()
         self._stopping = False
 
@@ -55,7 +55,7 @@ class Outbox:
         """Send what is due, until nothing is. Return how many messages were brought up to date."""
         sent = 0
         while tasks := await self._begin():
-            sent += sum(await asyncio.gather(*tasks))
+            sent += sum(map(bool, await asyncio.gather(*tasks)))
         return sent
 
     async def run(self) -> None:
@@ -99,7 +99,7 @@ class Outbox:
 
     # --- places
 
-    async def _begin(self) -> list[asyncio.Task[int]]:
+    async def _begin(self) -> list[asyncio.Task[bool | None]]:
         """Start to serve places that something is due for, as many as may be served at once."""
         free = MOST_PLACES_AT_ONCE - len(self._serving)
         if self._stopping or free <= 0:
@@ -109,13 +109,13 @@ class Outbox:
             places = await store.places_due(tx, self._clock.now(), besides=not_now, limit=free)
         return [self._start(place) for place in places if place not in self._serving]
 
-    def _start(self, place: str) -> asyncio.Task[int]:
+    def _start(self, place: str) -> asyncio.Task[bool | None]:
         task = asyncio.create_task(self._serve(place), name=f"outbox {place}")
         self._serving[place] = task
         task.add_done_callback(partial(self._served, place))
         return task
 
-    def _served(self, place: str, task: asyncio.Task[int]) -> None:
+    def _served(self, place: str, task: asyncio.Task[bool | None]) -> None:
         del self._serving[place]
         if task.cancelled():
             return
@@ -124,15 +124,13 @@ class Outbox:
             logger.warning("delivering to %s stopped, and goes on when a lease is over: %s", place, error)
         elif error:
             logger.error("delivering to %s failed", place, exc_info=error)
-        elif task.result():
-            self.nudge()  # more may have become due there while this went on
+        elif task.result() is not None:
+            self.nudge()  # more may be due there
 
-    async def _serve(self, place: str) -> int:
-        """Deliver one row of this place after the other."""
-        sent = 0
-        while owed := await self._claim(place):
-            sent += await self._send(owed)
-        return sent
+    async def _serve(self, place: str) -> bool | None:
+        """Deliver the next row of this place, if it still has one. Whether Slack now shows the row's content."""
+        owed = await self._claim(place)
+        return await self._send(owed) if owed else None
 
     async def _claim(self, place: str) -> Owed | None:
         if self._stopping or place in self._pace.silent():

@@ -105,7 +105,7 @@ class Purchases:
         self._clock = clock
         self._new_id = new_id
         self._frozen = frozen
-        self._due = due
+        self.due = due
         self.nudge = nudge
 
     # ── looking ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -253,7 +253,7 @@ class Purchases:
 
         found = await self._database.write(mark)
         if found:
-            self._due()
+            self.due()
         return found is not None
 
     async def settle(self, known: Purchase, outcome: Outcome) -> bool:

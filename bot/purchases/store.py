@@ -140,13 +140,14 @@ async def release(
     check_at: datetime | None,
     failures: int,
     request_id: str | None = None,
-) -> None:
+) -> datetime | None:
     """Give the lease back and say when to look again; at once if a hint came while the lease was held.
 
-    ``request_id`` is of a request that failed. Nothing happens when the lease ran out and is somebody else's by now.
+    ``request_id`` is of a request that failed. Return the time of the next look. Nothing happens when the lease ran out
+    and is somebody else's by now.
     """
     hinted = purchases.c.check_at != claimed.check_at
-    await tx.execute(
+    released = await tx.execute(
         update(purchases)
         .where(purchases.c.id == claimed.id, purchases.c.lease_until == claimed.lease_until)
         .values(
@@ -155,7 +156,10 @@ async def release(
             request_id=request_id or purchases.c.request_id,
             check_at=case((hinted, purchases.c.check_at), else_=bindparam("next", check_at, Instant)),
         )
+        .returning(purchases.c.check_at)
     )
+    next_look: datetime | None = released.scalar_one_or_none()
+    return next_look
 
 
 async def release_all(tx: AsyncConnection, now: datetime) -> None:

@@ -76,12 +76,11 @@ class PurchaseWorker:
         self.stripe_trouble: str | None = "starting: Stripe has not been asked yet"  # as the last reading found it
 
     async def work(self) -> int:
-        """Take what is due, as much as there are hands for. How many purchases were taken."""
+        """Take what is due, as much as there are hands for. The next free hand asks for more."""
         take = partial(store.claim, now=self._clock.now(), limit=self._crew.free)
-        claimed = await self._database.write(take) if self._crew.free else ()
-        for purchase in claimed:
+        for purchase in await self._database.write(take) if self._crew.free else ():
             self._crew.start(self._look_at(purchase))
-        return len(claimed)
+        return 0
 
     async def listen(self) -> int:
         """Read what happened at Stripe since the last time, and look into it. Webhooks only make this faster.
@@ -118,14 +117,17 @@ class PurchaseWorker:
         except Overtaken:
             logger.warning("purchase was overtaken", extra={"purchase": purchase.id})
             return
-        await self._database.write(partial(self._let_go, purchase, failures, request_id))
+        if await self._database.write(partial(self._let_go, purchase, failures, request_id)):
+            self._purchases.due()
 
-    async def _let_go(self, claimed: Purchase, failures: int, request_id: str | None, tx: AsyncConnection) -> None:
+    async def _let_go(self, claimed: Purchase, failures: int, request_id: str | None, tx: AsyncConnection) -> bool:
+        """Whether it is due again at once."""
         now = self._clock.now()
         purchase = must(await store.of_id(tx, claimed.id, lock=True))
         again = purchase.status in LIVE or failures
         next_time = now + next_look(replace(purchase, failures=failures), now) if again else None
-        await store.release(tx, claimed, check_at=next_time, failures=failures, request_id=request_id)
+        check_at = await store.release(tx, claimed, check_at=next_time, failures=failures, request_id=request_id)
+        return check_at is not None and check_at <= self._clock.now()
 
     async def _carry_on(self, purchase: Purchase) -> None:
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import email
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ class Received:
 
 
 class MailBox:
-    """Listens on ``port`` from ``start`` to ``stop``; whoever starts it again finds it where it was.
+    """Listens on ``port`` from ``start`` to ``stop``. From ``pause`` to the next ``start`` everybody is refused there.
 
     ``mails`` is everything that was accepted, in order, with what came twice twice; each of ``watchers`` is told of
     each. With ``login`` nobody delivers without that name and password, and without TLS nobody logs in. Faults are
@@ -78,6 +79,7 @@ class MailBox:
         self.mails: list[Received] = []
         self.watchers: list[Callable[[Received], None]] = []
         self.port = 0
+        self._place: socket.socket | None = None
         self._clock = clock
         self._faults = faults or Faults()
         self._tls, self._at_once, self._login = tls, at_once, login
@@ -87,14 +89,21 @@ class MailBox:
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         tls = self._tls if self._at_once else None
-        self._server = await loop.create_server(self._connection, HOST, self.port, ssl=tls)
-        self.port = self._server.sockets[0].getsockname()[1]
+        place, self._place = self._place or _place(0), None
+        self.port = place.getsockname()[1]
+        self._server = await loop.create_server(self._connection, sock=place, ssl=tls)
 
     async def stop(self) -> None:
+        if self._place:
+            self._place.close()
         if self._server:
             self._server.close()
         for connection in list(self._connections):
             cut(connection)
+
+    async def pause(self) -> None:
+        await self.stop()
+        self._place = _place(self.port)
 
     @property
     def url(self) -> str:
@@ -200,3 +209,11 @@ def cut(connection: SMTP) -> None:
     if connection.transport is not None:
         transport: Any = connection.transport
         transport.abort()
+
+
+def _place(port: int) -> socket.socket:
+    """A socket at this port, or at any for 0, that does not listen: who connects to it is refused."""
+    place = socket.socket()
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    place.bind((HOST, port))
+    return place

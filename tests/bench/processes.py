@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.load import Order
+from tests.ports import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 BOT = ("bot", "run")
@@ -84,7 +85,7 @@ class Running:
     """A bot, or what stands beside it, in a process of its own. ``port`` is where it answers."""
 
     def __init__(self, module: Sequence[str], world: Outside, python: str, **environment: str) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.began = time.perf_counter()
         self._log = (world.folder / f"{module[0]}.log").open("ab")
         self._process = subprocess.Popen(
@@ -211,9 +212,3 @@ class Surroundings:
 
     def nothing(self) -> Running:
         return Running(BARE_EVENTS, self.world, self.python)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

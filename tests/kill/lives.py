@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -15,7 +14,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from random import Random
 from typing import Any, Self
 
 import yaml
@@ -41,6 +39,7 @@ from bot.tokens import store as tokens
 from bot.tokens.model import Bearer, Scope, hash_of, new_token
 
 from ..genstudio import MODEL, PROVIDER, Program
+from ..ports import free_port
 from .child import THE_WORD
 
 AT_ONCE = 5  # worlds
@@ -439,17 +438,6 @@ def _pages(message: Message) -> list[str]:
     """The addresses of Stripe's pages that the message leads to."""
     urls = [element.get("url", "") for block in message.blocks for element in block.get("elements", [])]
     return [url for url in urls if "/pay/cs_" in url]
-
-
-def free_port() -> int:
-    """One that no outgoing connection is given meanwhile: those begin at 32768 or later."""
-    while True:
-        port = Random().randrange(20_000, 32_000)
-        try:
-            socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        return port
 
 
 async def everywhere(folder: Path, tales: dict[str, Callable[[Path], Awaitable[Any]]]) -> None:

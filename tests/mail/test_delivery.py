@@ -49,7 +49,7 @@ async def test_the_same_key_is_the_same_mail(open_post: OpenPost) -> None:
 
 async def test_a_server_that_is_away_is_tried_again(open_post: OpenPost) -> None:
     post = await open_post()
-    await post.box.stop()
+    await post.box.pause()
     await post.owe()
     assert await post.mailer.work() == 1
     assert await post.trouble() == "no connection (ConnectionRefusedError)"
@@ -127,7 +127,7 @@ async def test_what_was_taken_and_not_confirmed_comes_again_under_the_same_id(op
 
 async def test_after_a_day_it_is_given_up_and_told_once(open_post: OpenPost) -> None:
     post = await open_post()
-    await post.box.stop()
+    await post.box.pause()
     await post.owe()
     tries = 0
     for _ in range(24 * 4 + 10):

@@ -244,3 +244,17 @@ async def test_coming_back_with_a_made_up_page_does_nothing(open_small_stage: Op
             assert done.status_code < 500
 
     await stage.became("checkout")
+
+
+async def test_what_is_told_of_a_purchase_while_it_is_looked_into_is_looked_into_next(stage: Stage) -> None:
+    await stage.bought("25")
+    await stage.stripe.webhooks.settled()
+    stage.bot.clockwork._scheduler.pause()  # no alarm helps
+    paid = next(each for each in stage.stripe.state.events if each["type"] == "payment_intent.succeeded")
+    with stage.held_up("GET /v1/disputes") as gate:
+        assert await deliver(stage, paid) == 200
+        await gate.reached.wait()  # by then the refunds are read: there are none
+        stage.stripe.refund(paid["data"]["object"]["id"], 300)
+        await stage.stripe.webhooks.settled()
+
+    await stage.said("$3.00 was refunded")

@@ -12,7 +12,7 @@ from .conftest import mails, noted, number_in, press_support, typed, write
 
 async def test_a_mail_server_that_is_away_for_a_while_delays_the_news(open_small_stage: OpenStage) -> None:
     stage = await open_small_stage()
-    await stage.world.mail.stop()
+    await stage.world.mail.pause()
     await typed(stage)
     number = await write(stage, "Hello")
     on_its_way = await noted(stage, number, "is on its way")
@@ -28,7 +28,7 @@ async def test_a_mail_server_that_is_away_for_a_while_delays_the_news(open_small
 
 async def test_a_case_that_nobody_takes_comes_back_with_a_mail_that_is_ready(open_small_stage: OpenStage) -> None:
     stage = await open_small_stage()
-    await stage.world.mail.stop()
+    await stage.world.mail.pause()
     await typed(stage)
     number = await write(stage, "Hello & <goodbye>\n100 %")
 
