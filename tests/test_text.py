@@ -110,7 +110,7 @@ def test_a_plural_has_as_many_forms_as_the_language(language: str) -> None:
 def test_money_and_numbers_are_written_as_the_language_does() -> None:
     english, danish = texts_for("en-US"), texts_for("da-DK")
     assert english.show(Usd(123450)) == "$1,234.50"
-    assert danish.show(Usd(123450)) == "1.234,50\u00a0US$"
+    assert danish.show(Usd(123450)) == "1.234,50\u00a0USD"
     assert english.show(Credits(1_234_567_890_000)) == "1,234.56"
     assert danish.show(Credits(1_234_567_890_000)) == "1.234,56"
     assert english.show(Credits(-1_234_567_890_000)) == "-1,234.56"

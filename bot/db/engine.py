@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import AsyncFileLock, FileLock, Timeout
-from sqlalchemy import Engine, event, make_url
-from sqlalchemy.engine import Connection
+from sqlalchemy import event, make_url
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -168,14 +167,11 @@ def _sqlite_engine(url: Any, *, begin: str, size: int, patience: float) -> Async
     def _let_go(connection: Any, record: object, error: BaseException | None) -> None:
         connection.rollback()  # of a cancelled call: closing keeps the lock for as long as a half-read result lives
 
-    _begin_with(engine.sync_engine, begin)
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.connection.dbapi_connection.to_begin = begin
+
     return engine
-
-
-def _begin_with(engine: Engine, begin: str) -> None:
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
 
 
 def _postgres_engine(url: str, size: int, patience: float) -> AsyncEngine:

@@ -489,7 +489,7 @@ def test_an_owner_hears_where_warnings_do_not_arrive_and_why(error: str, instead
 def test_a_digest() -> None:
     spent = spend(["openai gpt-5-mini", "openai gpt-5"])
     assert the_message(digest(ENGLISH, ACME, spent)) == (
-        "*Acme Labs* used *15.00* credits in the week of Oct 26\u2009–\u2009Nov 1, and *12.34* are left. "
+        "*Acme Labs* used *15.00* credits in the week of October 26\u2009–\u2009November 1, and *12.34* are left. "
         "At the present pace of 1.21 a day the credits will probably run out "
         "*Thursday, between Tuesday and Saturday*. "
         "Most went to openai gpt-5: 10.00. Advice: buy $22 to have enough for four weeks.\n"

@@ -33,9 +33,9 @@ async def test_a_member_asks_an_owner_approves_and_both_see_it_settle_in_danish(
         await maja.close("Luk")
 
         await anna.go("Credits")
-        await expect(anna.newest).to_contain_text("@Maja Holm beder dig købe kredit for 1.500,50 US$ til Acme Labs.")
+        await expect(anna.newest).to_contain_text("@Maja Holm beder dig købe kredit for 1.500,50 USD til Acme Labs.")
         await expect(anna.newest).to_contain_text(REASON)
-        await anna.newest.get_by_role("button", name="Godkend 1.500,50 US$").click()
+        await anna.newest.get_by_role("button", name="Godkend 1.500,50 USD").click()
         await anna.page.get_by_test_id("confirm").get_by_role("button", name="Godkend").click()
 
         request, purchase = (
@@ -43,9 +43,9 @@ async def test_a_member_asks_an_owner_approves_and_both_see_it_settle_in_danish(
         )
         await expect(request).to_contain_text("@Anna Berg godkendte det.")
         await expect(request.get_by_role("button")).to_have_count(0)
-        await expect(purchase).to_contain_text("Betalt og krediteret: 1.500,50 US$.")
+        await expect(purchase).to_contain_text("Betalt og krediteret: 1.500,50 USD.")
         await maja.go("Credits")
-        await expect(maja.newest).to_contain_text("@Anna Berg godkendte din anmodning om 1.500,50 US$.")
-        await expect(maja.newest).to_contain_text("@Anna Berg har købt kredit for 1.500,50 US$.")
+        await expect(maja.newest).to_contain_text("@Anna Berg godkendte din anmodning om 1.500,50 USD.")
+        await expect(maja.newest).to_contain_text("@Anna Berg har købt kredit for 1.500,50 USD.")
         await window.has_balance(1500.5)
         await expect(window.purchase("$1,500.50")).to_have_attribute("data-status", "settled")

@@ -155,7 +155,7 @@ async def test_a_dane_writes_amounts_the_danish_way_and_is_answered_in_danish(wi
     await expect(window.amount).to_have_value("1.234,50")
     await window.press("Køb")
 
-    await expect(window.form).to_contain_text("Betalt og krediteret: 1.234,50 US$.")
+    await expect(window.form).to_contain_text("Betalt og krediteret: 1.234,50 USD.")
     await window.has_balance(balance)
     await window.close("Luk")
     await expect(window.newest).to_contain_text("@Bo Lind bought $1,234.50 of credits.")
@@ -334,7 +334,7 @@ async def test_a_telephone_is_wide_enough(address: str, browser: Browser) -> Non
         await window.go("general")
         await window.buy("27", submit="Køb", close="Luk")
         await window.go("Credits")
-        await expect(window.newest).to_contain_text("27,00 US$")
+        await expect(window.newest).to_contain_text("27,00 USD")
         await window.use("gpt-4.1", "document")
 
         await window.has_balance(balance - 0.4)  # 0.392, and nobody is shown more than they have

@@ -128,17 +128,17 @@ async def test_the_same_in_danish_and_without_a_saved_card(open_stage: OpenStage
 
     of_bo = await card(
         stage,
-        f"{MAJA} beder dig købe kredit for *1.234,50\u00a0US$* til *Acme Labs*.",
+        f"{MAJA} beder dig købe kredit for *1.234,50\u00a0USD* til *Acme Labs*.",
         "“Rapporten <skal> ud & *nu*”",
         user=SECOND_OWNER,
     )
     assert "“Rapporten &lt;skal&gt; ud &amp; *nu*”" in of_bo.text
     await press(stage, names.APPROVE_REQUEST, SECOND_OWNER)
 
-    await stage.said("Betal 1.234,50\u00a0US$ på Stripes side", user=SECOND_OWNER)
-    await card(stage, f"{BO} godkendte din anmodning om 1.234,50\u00a0US$.", f"{BO} er ved at købe", user=MEMBER)
+    await stage.said("Betal 1.234,50\u00a0USD på Stripes side", user=SECOND_OWNER)
+    await card(stage, f"{BO} godkendte din anmodning om 1.234,50\u00a0USD.", f"{BO} er ved at købe", user=MEMBER)
     await stage.pay(save=True)
-    await card(stage, f"{BO} har købt kredit for 1.234,50\u00a0US$.", user=MEMBER)
+    await card(stage, f"{BO} har købt kredit for 1.234,50\u00a0USD.", user=MEMBER)
     assert await stage.balance() == "1234.50"
 
 
@@ -396,7 +396,7 @@ async def test_a_limit_is_seen_and_set_by_owners_and_all_of_them_are_told(open_s
     assert "has no limit" in await limit(stage, "")
     assert f"{ANNA} set a limit of *$500.00* for *Acme Labs*" in await limit(stage, "500")
     await stage.said(f"{ANNA} has set the limit of *Acme Labs* to *$500.00*")
-    await stage.said(f"{ANNA} har sat grænsen for *Acme Labs* til *500,00\u00a0US$*", user=SECOND_OWNER)
+    await stage.said(f"{ANNA} har sat grænsen for *Acme Labs* til *500,00\u00a0USD*", user=SECOND_OWNER)
     assert "set a limit of *$500.00*" in await limit(stage, "500"), "nothing new, and nobody is told again"
     assert "could mean" in await limit(stage, "1.000")
     assert "The greatest amount is $100,000." in await limit(stage, "100001")
@@ -415,7 +415,7 @@ async def test_above_the_limit_two_owners_approve(open_small_stage: OpenStage) -
     stage = await open_small_stage()
     await limit(stage, "500")
     await ask(stage, "600")
-    of_bo = await card(stage, "*600,00\u00a0US$*", user=SECOND_OWNER)
+    of_bo = await card(stage, "*600,00\u00a0USD*", user=SECOND_OWNER)
     await press(stage, names.APPROVE_REQUEST)
 
     of_anna = await card(stage, f"{ANNA} has approved it, and one more owner must.")
@@ -457,15 +457,15 @@ async def test_an_owners_own_purchase_above_the_limit_becomes_a_request_to_the_o
 async def test_above_the_limit_a_second_owner_agrees_to_what_was_seen_or_to_less(stage: Stage) -> None:
     await limit(stage, "500")
     await ask(stage, "900")
-    of_bo = await card(stage, "*900,00\u00a0US$*", user=SECOND_OWNER)
-    stale = buttons(of_bo)["Godkend 900,00\u00a0US$"]
+    of_bo = await card(stage, "*900,00\u00a0USD*", user=SECOND_OWNER)
+    stale = buttons(of_bo)["Godkend 900,00\u00a0USD"]
     await press(stage, names.CHANGE_REQUEST)
     await stage.until(lambda: stage.slack.modal(OWNER))
     ack = await stage.slack.submit(OWNER, amount="901")
     assert list(ack.errors.values()) == ["Above the limit of $500.00 you can approve $900.00 or less."]
     await stage.slack.submit(OWNER, amount="800")
     assert f"{ANNA} has approved it, and one more owner must." in says(stage.slack.modal(OWNER))
-    await stage.until(lambda: "Godkend 800,00\u00a0US$" in buttons(of_bo))
+    await stage.until(lambda: "Godkend 800,00\u00a0USD" in buttons(of_bo))
 
     request_id, _ = stale["value"].split()
     with pytest.raises(AmountChanged):

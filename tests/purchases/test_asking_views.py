@@ -194,11 +194,11 @@ def test_the_card_of_an_owner() -> None:
 def test_the_card_of_an_owner_in_danish_when_another_one_has_agreed_to_less() -> None:
     _, blocks = owner_card(DANISH, request(first_by="U1", amount=Usd.dollars(20)), ACME, "U2")
     assert outline(blocks).splitlines()[:4] == [
-        "<@U3> beder dig købe kredit for *20,00\u00a0US$* til *Acme Labs*.",
+        "<@U3> beder dig købe kredit for *20,00\u00a0USD* til *Acme Labs*.",
         "“The report is due”",
-        "Beløbet er nu 20,00\u00a0US$ i stedet for 25,00\u00a0US$. "
+        "Beløbet er nu 20,00\u00a0USD i stedet for 25,00\u00a0USD. "
         "<@U1> har godkendt det, og det skal én kontoejer mere.",
-        "[Godkend 20,00\u00a0US$] [Ret beløbet] [Afvis]",
+        "[Godkend 20,00\u00a0USD] [Ret beløbet] [Afvis]",
     ]
 
 

@@ -96,9 +96,9 @@ async def test_amounts_are_read_and_written_as_danes_do(stage: Stage) -> None:
     assert amount_in(form) == "1.234,50"
     assert form.title == "Køb kredit"
     assert "*Acme Labs* har *0,00* kreditter." in says(form)
-    assert f"1.000{NBSP}US$" in says(form)
+    assert f"1.000{NBSP}USD" in says(form)
     assert (await stage.slack.submit(SECOND_OWNER)).ok
-    await stage.said("Betalt og krediteret", f"1.234,50{NBSP}US$", "*1.234,50*", user=SECOND_OWNER)
+    await stage.said("Betalt og krediteret", f"1.234,50{NBSP}USD", "*1.234,50*", user=SECOND_OWNER)
     assert stage.charges() == [123450]
 
 
@@ -106,7 +106,7 @@ async def test_amounts_are_read_and_written_as_danes_do(stage: Stage) -> None:
     ("user", "typed", "sentence"),
     [
         (OWNER, "1.234", "“1.234” could mean $1,234.00 or $1.23. Please write 1,234 or 1.23."),
-        (SECOND_OWNER, "1,234", f"“1,234” kan betyde 1.234,00{NBSP}US$ eller 1,23{NBSP}US$. Skriv 1.234 eller 1,23."),
+        (SECOND_OWNER, "1,234", f"“1,234” kan betyde 1.234,00{NBSP}USD eller 1,23{NBSP}USD. Skriv 1.234 eller 1,23."),
     ],
 )
 async def test_an_amount_that_could_mean_two_things_is_asked_about(

@@ -100,11 +100,11 @@ async def test_each_reads_their_own_language(open_small_stage: OpenStage) -> Non
 
     await stage.bought("1234.50", OWNER)
     assert "$1,234.50" in stage.card(OWNER).text
-    await in_channel(stage, f"<@{OWNER}> har købt kredit for 1.234,50{NBSP}US$.")
+    await in_channel(stage, f"<@{OWNER}> har købt kredit for 1.234,50{NBSP}USD.")
 
     await stage.bought("5", SECOND_OWNER)
     assert stage.card(SECOND_OWNER).text == (
-        f":white_check_mark: Betalt og krediteret: 5,00{NBSP}US$. Den nye kreditbalance er *1.239,50*."
+        f":white_check_mark: Betalt og krediteret: 5,00{NBSP}USD. Den nye kreditbalance er *1.239,50*."
     )
 
 

@@ -183,9 +183,9 @@ def test_the_form_without_a_card_in_danish() -> None:
     assert outline(view) == (
         "# Køb kredit\n"
         "*Acme Labs* har *1.234,50* kreditter.\n"
-        "[25\u00a0US$] [100\u00a0US$] [500\u00a0US$] [1.000\u00a0US$]\n"
+        "[25\u00a0USD] [100\u00a0USD] [500\u00a0USD] [1.000\u00a0USD]\n"
         "Beløb i amerikanske dollars: <1.234,50>\n"
-        "· Fra 1\u00a0US$ til 100.000\u00a0US$, også med cent.\n"
+        "· Fra 1\u00a0USD til 100.000\u00a0USD, også med cent.\n"
         "Du betaler på Stripes side. Der kan du gemme dit kort til næste gang.\n"
         "· 1 kredit koster 1 amerikansk dollar. Kredit forbruges af sprogmodellerne i GenStudio "
         "og er ikke refunderbar.\n"
@@ -214,7 +214,7 @@ def test_the_question_before_the_same_is_bought_again() -> None:
         "[Cancel] [Yes, buy again]"
     )
     own = outline(again_form(texts_for("da"), form, Usd.dollars(25), seconds=20, buyer="U1", reader="U1"))
-    assert "\nDu begyndte et køb på 25,00\u00a0US$ for 20 sekunder siden." in own
+    assert "\nDu begyndte et køb på 25,00\u00a0USD for 20 sekunder siden." in own
 
 
 FOOTER = (

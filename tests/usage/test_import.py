@@ -202,6 +202,7 @@ def test_it_is_stopped_and_started_again_in_a_real_terminal(run: Run) -> None:
 
 def _in_a_terminal(file: str, stop_at: bytes) -> bytes:
     """What the command shows there; as soon as it shows ``stop_at``, somebody presses Ctrl+C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's jobs in the background are deaf to Ctrl+C
     terminal, inside = pty.openpty()
     command = [sys.executable, "-m", "bot", "usage", "import", file]
     with subprocess.Popen(
