@@ -64,12 +64,7 @@ async def every(tx: AsyncConnection) -> Sequence[Account]:
 
 
 async def _where(tx: AsyncConnection, condition: ColumnElement[bool], *, lock: bool = False) -> list[Account]:
-    query = (
-        select(accounts, owners.c.user_id)
-        .outerjoin(owners, owners.c.account_id == accounts.c.id)
-        .where(condition)
-        .order_by(accounts.c.id, owners.c.user_id)
-    )
+    query = _WITH_OWNERS.where(condition)
     rows = await tx.execute(query.with_for_update(of=accounts) if lock else query)
     found: dict[str, Account] = {}
     people: dict[str, set[str]] = {}
@@ -89,6 +84,13 @@ async def _where(tx: AsyncConnection, condition: ColumnElement[bool], *, lock: b
             trial_ends_at=row.trial_ends_at,
         )
     return list(found.values())
+
+
+_WITH_OWNERS = (
+    select(accounts, owners.c.user_id)
+    .outerjoin(owners, owners.c.account_id == accounts.c.id)
+    .order_by(accounts.c.id, owners.c.user_id)
+)  # built once: building it again takes as long as running it
 
 
 async def _set_owners(tx: AsyncConnection, account: Account) -> None:

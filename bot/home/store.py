@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import Select, bindparam, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -56,6 +58,23 @@ async def outdated(tx: AsyncConnection, since: datetime, now: datetime, limit: i
 
     One that was built later than now was built before the clock was set back.
     """
+    rows = await tx.execute(_outdated(), {"since": since, "now": now, "most": limit})
+    return [
+        Visit(
+            Workspace(row.enterprise_id, row.team_id),
+            row.user_id,
+            row.account_id,
+            row.opened_at,
+            row.built_at,
+            row.shown,
+        )
+        for row in rows
+    ]
+
+
+@cache
+def _outdated() -> Select[Any]:
+    """The statement, built once: building it takes longer than running it."""
     of_account = visits.c.account_id
     bought = (
         select(purchases.c.updated_at)
@@ -67,23 +86,13 @@ async def outdated(tx: AsyncConnection, since: datetime, now: datetime, limit: i
     )
     seen = visits.c.built_at
     changed = or_(
-        seen > now,
+        seen > bindparam("now"),
         select(bought).where(bought.c.updated_at > seen).exists(),
         select(settings).where(settings.c.account_id == of_account, settings.c.set_at > seen).exists(),
         select(dead_places).where(dead_places.c.account_id == of_account, dead_places.c.since > seen).exists(),
     )
-    query = select(visits).where(visits.c.opened_at >= since, changed).order_by(seen).limit(limit)
-    return [
-        Visit(
-            Workspace(row.enterprise_id, row.team_id),
-            row.user_id,
-            row.account_id,
-            row.opened_at,
-            row.built_at,
-            row.shown,
-        )
-        for row in await tx.execute(query)
-    ]
+    query = select(visits).where(visits.c.opened_at >= bindparam("since"), changed)
+    return query.order_by(seen).limit(bindparam("most"))
 
 
 def _who(visit: Visit) -> dict[str, str]:

@@ -11,6 +11,7 @@ from sqlalchemy import Executable, Row, Select, bindparam, delete, func, insert,
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.db.columns import Instant, Json
 from bot.db.engine import must
 from bot.ledger.model import BelowFloor, Booked, Entry, EntryConflict, accounts_in, book_of, digest, link
 from bot.ledger.tables import balances, crossings, entries, postings
@@ -88,21 +89,22 @@ async def _post_many_on_sqlite(tx: AsyncConnection, entry: Entry, at: datetime, 
 
 async def _post_many_on_postgres(tx: AsyncConnection, entry: Entry, at: datetime, floors: Mapping[str, Credits]) -> int:
     changes = entry.accounts
-    arrays = {
+    asked = {
         "accounts": list(changes),
         "changes": [change.nano for change in changes.values()],
         "floors": [floors[account_id].nano for account_id in changes],
+        "books": list(entry.postings),
+        "posted": [change.nano for change in entry.postings.values()],
+        **_content(entry, at),
     }
-    locked = (await tx.execute(_LOCK_MANY, arrays)).one()
-    if locked.n < len(changes):
-        await tx.execute(_BEGIN_MANY, arrays)
-        locked = (await tx.execute(_LOCK_MANY, arrays)).one()
-    if locked.low:
-        raise BelowFloor({account_id: Credits(nano) for account_id, nano in locked.low.items()})
-    seq, hashed = await _book(tx, entry, at)
-    books = {"books": list(entry.postings), "posted": [change.nano for change in entry.postings.values()]}
-    await tx.execute(_MOVE_MANY, {**arrays, **books, "seq": seq, "digest": hashed})
-    return must(seq)
+    done = (await tx.execute(_POST_MANY, asked)).one()
+    if done.locked < len(changes):
+        await tx.execute(_BEGIN_MANY, asked)
+        done = (await tx.execute(_POST_MANY, asked)).one()
+    if done.low:
+        raise BelowFloor({account_id: Credits(nano) for account_id, nano in done.low.items()})
+    seq: int = must(done.seq)
+    return seq
 
 
 def _crosses(nano: int, low: int | None, high: int | None) -> bool:
@@ -290,15 +292,18 @@ async def _book(tx: AsyncConnection, entry: Entry, at: datetime) -> tuple[int | 
 
     The accounts are locked already: so the order of numbers is the order of each account's chain.
     """
-    hashed = digest(entry, at)
-    content = {
+    content = _content(entry, at)
+    return (await tx.execute(_book_once(tx.dialect.name), content)).scalar(), content["hash"]
+
+
+def _content(entry: Entry, at: datetime) -> dict[str, Any]:
+    return {
         "cause": entry.cause,
         "happened_at": entry.happened_at,
         "booked_at": at,
         "facts": entry.facts,
-        "hash": hashed,
+        "hash": digest(entry, at),
     }
-    return (await tx.execute(_book_once(tx.dialect.name), content)).scalar(), hashed
 
 
 # Statements are built once: building them again takes as long as running them.
@@ -315,42 +320,51 @@ _UNUSED = (0, "", None, None)  # the balance and the chain of an account that ha
 _HEADS = (
     "SELECT account_id, nano, hash, low, high FROM ledger_balances WHERE account_id IN (SELECT value FROM json_each(?))"
 )
-_LOCK_MANY = text(
-    """
-    WITH asked AS (
-        SELECT * FROM unnest(CAST(:accounts AS text[]), CAST(:changes AS bigint[]), CAST(:floors AS bigint[]))
-        AS asked(account_id, change, floor)
-    ), locked AS MATERIALIZED (
-        SELECT account_id, nano FROM ledger_balances WHERE account_id = ANY(CAST(:accounts AS text[]))
-        ORDER BY account_id FOR UPDATE
-    )
-    SELECT count(*) AS n, json_object_agg(account_id, nano) FILTER (WHERE nano + change < floor) AS low
-    FROM locked JOIN asked USING (account_id)
-    """
-)
 _BEGIN_MANY = text(
     """
     INSERT INTO ledger_balances (account_id, nano, seq, hash)
     SELECT account_id, 0, 0, '' FROM unnest(CAST(:accounts AS text[])) AS account_id ON CONFLICT DO NOTHING
     """
 )
-_MOVE_MANY = text(
-    """
-    WITH posted AS (
+_NOTE_CROSSINGS = """
+    , crossed AS (
+        INSERT INTO ledger_crossings (account_id, seq)
+        SELECT account_id, seq FROM moved WHERE nano <= low OR nano >= high ON CONFLICT DO NOTHING
+    )
+"""
+# Nothing is booked where a balance is missing or would fall below its floor. The number of the entry comes after the
+# locks, and whoever waited for one of them moves the balance as it is by then.
+_POST_MANY = text(
+    f"""
+    WITH asked AS (
+        SELECT * FROM unnest(CAST(:accounts AS text[]), CAST(:changes AS bigint[]), CAST(:floors AS bigint[]))
+        AS asked(account_id, change, floor)
+    ), locked AS MATERIALIZED (
+        SELECT account_id, nano FROM ledger_balances WHERE account_id = ANY(CAST(:accounts AS text[]))
+        ORDER BY account_id FOR UPDATE
+    ), seen AS MATERIALIZED (
+        SELECT count(*) AS locked, json_object_agg(account_id, nano) FILTER (WHERE nano + change < floor) AS low
+        FROM locked JOIN asked USING (account_id)
+    ), booked AS (
+        INSERT INTO ledger_entries (cause, happened_at, booked_at, facts, hash)
+        SELECT :cause, :happened_at, :booked_at, :facts, :hash
+        FROM seen WHERE locked = cardinality(CAST(:accounts AS text[])) AND low IS NULL
+        RETURNING seq
+    ), posted AS (
         INSERT INTO ledger_postings (seq, book, nano)
-        SELECT :seq, book, nano
-        FROM unnest(CAST(:books AS text[]), CAST(:posted AS bigint[])) AS posted(book, nano)
+        SELECT seq, book, nano
+        FROM booked, unnest(CAST(:books AS text[]), CAST(:posted AS bigint[])) AS posted(book, nano)
     ), moved AS (
         UPDATE ledger_balances AS held SET
-            nano = held.nano + asked.change, seq = :seq,
-            hash = encode(sha256(convert_to(held.hash || ' ' || CAST(:digest AS text), 'UTF8')), 'hex')
-        FROM unnest(CAST(:accounts AS text[]), CAST(:changes AS bigint[])) AS asked(account_id, change)
-        WHERE held.account_id = asked.account_id
-        RETURNING held.account_id, held.nano, held.low, held.high
-    )
-    INSERT INTO ledger_crossings (account_id, seq)
-    SELECT account_id, :seq FROM moved WHERE nano <= low OR nano >= high ON CONFLICT DO NOTHING
-    """
+            nano = held.nano + asked.change, seq = booked.seq,
+            hash = encode(sha256(convert_to(held.hash || ' ' || CAST(:hash AS text), 'UTF8')), 'hex')
+        FROM asked, booked WHERE held.account_id = asked.account_id
+        RETURNING held.account_id, held.seq, held.nano, held.low, held.high
+    ){_NOTE_CROSSINGS}
+    SELECT locked, low, seq FROM seen LEFT JOIN booked ON true
+    """  # noqa: S608 - fixed text
+).bindparams(
+    bindparam("happened_at", type_=Instant()), bindparam("booked_at", type_=Instant()), bindparam("facts", type_=Json())
 )
 _TRIGGERS = text("SELECT sql FROM sqlite_master WHERE type = 'trigger'")
 _GUARDED = text(  # 58: before each statement that updates, deletes or truncates

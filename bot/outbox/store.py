@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
-from sqlalchemy import ColumnElement, Executable, Select, and_, case, func, null, or_, select, update
+from sqlalchemy import Executable, Integer, Select, and_, bindparam, case, func, null, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -87,49 +87,63 @@ def _owing(dialect: str) -> Executable:
 
 def due_query(now: datetime, *, besides: Collection[str], limit: int) -> Select[str]:
     """Users and channels that something is due for, those that wait longest first."""
-    return (
-        select(_place)
-        .where(_due(now), _place.not_in(besides))
-        .group_by(_place)
-        .order_by(func.min(_row.due_at))
-        .limit(limit)
-    )
+    return _PLACES_DUE.params(_moments(now, besides=besides, most=limit))
 
 
 async def places_due(tx: AsyncConnection, now: datetime, *, besides: Collection[str], limit: int) -> Sequence[str]:
     """What ``due_query`` finds."""
-    return list((await tx.execute(due_query(now, besides=besides, limit=limit))).scalars())
+    return list((await tx.execute(_PLACES_DUE, _moments(now, besides=besides, most=limit))).scalars())
 
 
 async def claim(tx: AsyncConnection, place: str, now: datetime) -> Owed | None:
     """Take the row of this place that is due longest, for the time of a lease."""
-    first = (
-        select(_row.key)
-        .where(_due(now), _place == place)
+    row = (await tx.execute(_CLAIM, _moments(now, place=place, leased_until=now + LEASE))).one_or_none()
+    return None if row is None else Owed(*row)
+
+
+def _moments(now: datetime, **more: object) -> dict[str, object]:
+    """What ``_due`` asks for. A time too far ahead was set before the clock was set back."""
+    return {"now": now, "no_wait": now + LONGEST_WAIT, "no_lease": now + LEASE, **more}
+
+
+# Owed, its time has come, and nobody is at it. Statements are built once: building them takes as long as running them.
+_due = and_(
+    _pending,
+    or_(_row.due_at <= bindparam("now"), _row.due_at > bindparam("no_wait")),
+    or_(_row.lease_until.is_(None), _row.lease_until <= bindparam("now"), _row.lease_until > bindparam("no_lease")),
+)
+_PLACES_DUE = (
+    select(_place)
+    .where(_due, _place.not_in(bindparam("besides", expanding=True)))
+    .group_by(_place)
+    .order_by(func.min(_row.due_at))
+    .limit(bindparam("most", type_=Integer))
+)
+_CLAIM = (
+    update(outbox)
+    .where(
+        _row.key
+        == select(_row.key)
+        .where(_due, _place == bindparam("place"))
         .order_by(_row.due_at, _row.created_at, _row.key)
         .limit(1)
         .with_for_update(skip_locked=True)
         .scalar_subquery()
     )
-    taken = await tx.execute(
-        update(outbox)
-        .where(_row.key == first)
-        .values(lease_until=now + LEASE)
-        .returning(
-            _row.key,
-            _row.user_id,
-            _row.channel,
-            _row.ts,
-            _row.text,
-            _row.blocks,
-            _row.version,
-            _row.posting_since,
-            _row.attempts,
-            _row.lease_until,
-        )
+    .values(lease_until=bindparam("leased_until"))
+    .returning(
+        _row.key,
+        _row.user_id,
+        _row.channel,
+        _row.ts,
+        _row.text,
+        _row.blocks,
+        _row.version,
+        _row.posting_since,
+        _row.attempts,
+        _row.lease_until,
     )
-    row = taken.one_or_none()
-    return None if row is None else Owed(*row)
+)
 
 
 async def posting(tx: AsyncConnection, owed: Owed, channel: str, at: datetime) -> bool:
@@ -206,15 +220,6 @@ async def never_posted(tx: AsyncConnection, keys: Sequence[str]) -> Sequence[str
 async def waiting(tx: AsyncConnection) -> Waiting:
     counted = (await tx.execute(select(func.count(), func.min(_row.updated_at)).where(_pending))).one()
     return Waiting(*counted)
-
-
-def _due(now: datetime) -> ColumnElement[bool]:
-    """Owed, its time has come, and nobody is at it. A time too far ahead was set before the clock was set back."""
-    return and_(
-        _pending,
-        or_(_row.due_at <= now, _row.due_at > now + LONGEST_WAIT),
-        or_(_row.lease_until.is_(None), _row.lease_until <= now, _row.lease_until > now + LEASE),
-    )
 
 
 async def _change(tx: AsyncConnection, owed: Owed, **values: object) -> bool:

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from bot.money import NANO_PER_CREDIT, Credits
 
@@ -17,7 +19,7 @@ _WHOLE: Final = 10_000  # basis points in one
 _DIVISOR: Final = PER * _WHOLE
 
 
-class Tokens(NamedTuple):
+class Tokens(msgspec.Struct, frozen=True, gc=False):
     """Token counts of one use of a model. The first three never overlap; ``reasoning`` is a part of ``output``."""
 
     input: int = 0  # read anew
@@ -78,8 +80,8 @@ class Unpriced(StrEnum):
     NO_WRITTEN_PRICE = "no_written_price"
 
 
-def cost(price: Price, tokens: Tokens, markup: int) -> Credits | Unpriced:
-    """The cost with a markup in basis points, rounded once, up to the next whole nano-credit: no use is ever free."""
+def cost(price: Price, tokens: Tokens, markup: int) -> int | Unpriced:
+    """Nano-credits, with a markup in basis points, rounded once, up to the next whole one: no use is ever free."""
     exact = tokens.input * price.input + tokens.output * price.output
     if tokens.cached:
         if price.cached is None:
@@ -89,7 +91,7 @@ def cost(price: Price, tokens: Tokens, markup: int) -> Credits | Unpriced:
         if price.written is None:
             return Unpriced.NO_WRITTEN_PRICE
         exact += tokens.written * price.written
-    return Credits(-(exact * (_WHOLE + markup) // -_DIVISOR))
+    return -(exact * (_WHOLE + markup) // -_DIVISOR)
 
 
 class PriceList:

@@ -117,19 +117,15 @@ async def twin(tx: AsyncConnection, account_id: str, amount: Usd, since: datetim
 
 async def claim(tx: AsyncConnection, now: datetime, limit: int) -> Sequence[Purchase]:
     """Lease up to ``limit`` due purchases to this worker, the longest waiting first."""
-    due = (
-        select(purchases.c.id)
-        .where(_is_due(now), _is_free(now))
-        .order_by(purchases.c.check_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    claimed = await tx.execute(
-        update(purchases)
-        .where(purchases.c.id.in_(due))
-        .values(lease_until=now + LEASE, check_at=now + LEASE)
-        .returning(purchases)
-    )
+    # A time further ahead than any that is ever set counts as now: it was set before the clock jumped back.
+    asked = {
+        "now": now,
+        "leased_until": now + LEASE,
+        "no_lease": now + 2 * LEASE,
+        "no_look": now + 2 * FARTHEST_LOOK,
+        "most": limit,
+    }
+    claimed = await tx.execute(_CLAIM, asked)
     return [_purchase(row) for row in claimed]
 
 
@@ -252,18 +248,8 @@ async def set_cursor(tx: AsyncConnection, name: str, at: datetime) -> None:
     )
 
 
-def _is_due(now: datetime) -> Any:
-    # A time further ahead than any that is ever set counts as now: it was set before the clock jumped back.
-    return or_(purchases.c.check_at <= now, purchases.c.check_at > now + 2 * FARTHEST_LOOK)
-
-
-def _is_free(now: datetime) -> Any:
-    lease = purchases.c.lease_until
-    return or_(lease.is_(None), lease <= now, lease > now + 2 * LEASE)
-
-
 async def _one(tx: AsyncConnection, condition: Any, *, lock: bool = False) -> Purchase | None:
-    query = select(purchases).where(condition).order_by(purchases.c.created_at.desc()).limit(1)
+    query = _NEWEST.where(condition)
     row = (await tx.execute(query.with_for_update() if lock else query)).first()
     return _purchase(row) if row else None
 
@@ -273,7 +259,26 @@ async def _log(tx: AsyncConnection, purchase_id: str, status: Status, note: str 
     await tx.execute(_LOG, now)
 
 
-# Built once: building it again takes as long as running it.
+# Built once: building them again takes as long as running them.
+_NEWEST = select(purchases).order_by(purchases.c.created_at.desc()).limit(1)
+_lease = purchases.c.lease_until
+_CLAIM = (
+    update(purchases)
+    .where(
+        purchases.c.id.in_(
+            select(purchases.c.id)
+            .where(
+                or_(purchases.c.check_at <= bindparam("now"), purchases.c.check_at > bindparam("no_look")),
+                or_(_lease.is_(None), _lease <= bindparam("now"), _lease > bindparam("no_lease")),
+            )
+            .order_by(purchases.c.check_at)
+            .limit(bindparam("most"))
+            .with_for_update(skip_locked=True)
+        )
+    )
+    .values(lease_until=bindparam("leased_until"), check_at=bindparam("leased_until"))
+    .returning(purchases)
+)
 _LOG = insert(log).values(
     purchase_id=bindparam("of_purchase"),
     n=select(func.count() + 1).where(log.c.purchase_id == bindparam("of_purchase")).scalar_subquery(),

@@ -58,7 +58,7 @@ class Holds:
             Tokens(cached=tokens.input, output=tokens.output),
             Tokens(written=tokens.input, output=tokens.output),
         )
-        return max(found for way in ways if isinstance(found := cost(price, way, markup), Credits))
+        return Credits(max(found for way in ways if isinstance(found := cost(price, way, markup), int)))
 
     async def open(
         self, account_id: str, amount: Credits, lasts: timedelta = LASTS, request: str | None = None

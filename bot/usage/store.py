@@ -1,8 +1,10 @@
 """Usage in the database: many events at a time, each database by its quickest way. The caller owns the transaction."""
 
+import struct
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
@@ -28,9 +30,16 @@ _COLUMNS: Final = (
     "price, markup, nano, parked, batch"
 )
 _INSERT: Final = f"INSERT INTO usage_events ({_COLUMNS}) VALUES ({', '.join('?' * 16)})"  # noqa: S608 - fixed names
-_COPY: Final = f"COPY usage_events ({_COLUMNS}) FROM STDIN"
-_NULL: Final = r"\N"
-_ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})  # as COPY wants them
+_COPY: Final = (
+    "COPY usage_events (source, key, model, happened_at, input, cached, written, output, reasoning, "
+    "price, markup, nano, batch, id, account_id, parked) FROM STDIN (FORMAT binary)"
+)
+_COPY_BEGINS: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_ENDS: Final = b"\xff\xff"
+_NULL: Final = b"\xff\xff\xff\xff"  # a value's length comes before it: this is none
+_USE: Final = struct.Struct(">h iq i16s" + "iq" * 7)  # how many columns, and those which every event has
+_COST: Final = struct.Struct(">" + "iq" * 4)
+_WHOLE: Final = struct.Struct(">iq")
 _HOURS: Final = "usage_hours"  # names how far the rolling up has come, among the versions
 _HOUR: Final = 3_600_000_000  # microseconds
 _DAY: Final = timedelta(days=1)
@@ -44,7 +53,7 @@ class SeenBefore(Exception):
 async def add(tx: AsyncConnection, rows: Sequence[Row], batch: int) -> None:
     """Store new events. Raise ``SeenBefore`` when any of them is not new: the transaction is lost then."""
     if tx.dialect.name == "postgresql":
-        await _copy(tx, "".join([_line(row, batch) for row in rows]))
+        await _copy(tx, b"".join([_COPY_BEGINS, *[_record(row, batch) for row in rows], _COPY_ENDS]))
         return
     try:
         await tx.exec_driver_sql(_INSERT, [_values(row, batch) for row in rows])
@@ -52,14 +61,14 @@ async def add(tx: AsyncConnection, rows: Sequence[Row], batch: int) -> None:
         raise SeenBefore from repeated
 
 
-async def _copy(tx: AsyncConnection, lines: str) -> None:
+async def _copy(tx: AsyncConnection, records: bytes) -> None:
     from psycopg import OperationalError as NoAnswer
     from psycopg.errors import UniqueViolation
 
     connection: Any = (await tx.get_raw_connection()).driver_connection
     try:
         async with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-            await copy.write(lines)
+            await copy.write(records)
     except UniqueViolation as repeated:
         raise SeenBefore from repeated
     except NoAnswer as error:  # as SQLAlchemy would have wrapped it
@@ -87,14 +96,27 @@ def _values(row: Row, batch: int) -> tuple[object, ...]:
     )
 
 
-def _line(row: Row, batch: int) -> str:
-    name = _NULL if row.id is None else row.id.translate(_ESCAPES)
-    price, markup, nano = (_NULL if value is None else value for value in (row.price, row.markup, row.nano))
-    where = f"{row.parked}\t{_NULL}" if row.parked else f"{_NULL}\t{batch}"
-    return (
-        f"{row.source}\t{row.key.hex()}\t{name}\t{row.account_id}\t{row.model}\t{row.happened_at}\t{row.input}\t"
-        f"{row.cached}\t{row.written}\t{row.output}\t{row.reasoning}\t{price}\t{markup}\t{nano}\t{where}\n"
-    )
+def _record(row: Row, batch: int) -> bytes:
+    """A row as COPY reads it, in the order of its columns."""
+    if row.parked:
+        charge = (row.price, row.markup, row.nano, None)
+        cost = b"".join([_NULL if value is None else _WHOLE.pack(8, value) for value in charge])
+        reason = _text(row.parked)
+    else:
+        cost = _COST.pack(8, row.price, 8, row.markup, 8, row.nano, 8, batch)
+        reason = _NULL
+    counts = _USE.pack(
+        16, 8, row.source, 16, row.key, 8, row.model, 8, row.happened_at,
+        8, row.input, 8, row.cached, 8, row.written, 8, row.output, 8, row.reasoning,
+    )  # fmt: skip
+    name = _NULL if row.id is None else _text(row.id)
+    return counts + cost + name + _text(row.account_id) + reason
+
+
+@lru_cache(maxsize=10_000)  # the same accounts come again and again
+def _text(value: str) -> bytes:
+    encoded = value.encode()
+    return len(encoded).to_bytes(4, "big") + encoded
 
 
 async def known(tx: AsyncConnection, keys: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], Row]:

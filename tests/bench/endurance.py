@@ -84,6 +84,7 @@ async def _compare(measured: Measured, place: Place, around: Surroundings, round
         bots = {database: stack.enter_context(around.bot(place.url(database))) for database in sent}
         for bot in bots.values():
             bot.wait_until_up()
+            bot.wait_until_idle()
         for n in range(1 + rounds):
             for ordered, row in rows.items():
                 took = {}
@@ -94,6 +95,9 @@ async def _compare(measured: Measured, place: Place, around: Surroundings, round
                     sent[database].append(stream)
                 if n:  # the first one only warms up
                     row.add(took["many"], took["few"])
+            if not n:
+                for bot in bots.values():
+                    bot.wait_until_idle()
     measured.rows += rows.values()
     for database, streams in sent.items():
         measured.checks += await books.checks(f"{place.name}, {database}", place.url(database), streams)

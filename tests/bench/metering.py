@@ -115,6 +115,7 @@ async def _measure(measured: Measured, place: Place, around: Surroundings, round
     contest = Contest(place, _COMPARED[place.name], events)
     with around.bot(place.url("bot")) as bot, around.nothing() as nothing, place.connect("bot") as looking:
         bot.wait_until_up()
+        bot.wait_until_idle()
         nothing.wait_until_up()
         sizes = BotSizes(place, looking)
         async with AsyncExitStack() as stack:
@@ -124,6 +125,8 @@ async def _measure(measured: Measured, place: Place, around: Surroundings, round
                 NOTHING: Http(around.load, nothing, 1, 256),
                 **await _ledgers(place, sizes, stack),
             }
+            await contest.run(1)  # only warms up
+            bot.wait_until_idle()
             await contest.run(rounds)
     measured.notes += contest.notes
     killed = Stream(contest.next, 10 * events)
@@ -263,11 +266,10 @@ class Contest:
     async def run(self, rounds: int) -> None:
         self.rows = [pair.row(self.place.name) for pair in self.pairs]
         trials = list(dict.fromkeys(trial for pair in self.pairs for trial in pair.trials))
-        for n in range(1 + rounds):
+        for n in range(rounds):
             speeds = {trial: await self._speed(trial) for trial in (trials if n % 2 == 0 else reversed(trials))}
-            if n:  # the first one only warms up
-                for pair, row in zip(self.pairs, self.rows, strict=True):
-                    row.add(*(speeds[trial] for trial in pair.trials))
+            for pair, row in zip(self.pairs, self.rows, strict=True):
+                row.add(*(speeds[trial] for trial in pair.trials))
 
     async def _speed(self, trial: Trial) -> float:
         """Thousands of events a second."""

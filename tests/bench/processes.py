@@ -25,6 +25,8 @@ _OUTSIDE = "tests.bench.outside"
 _LOAD = "tests.bench.load"
 _STARTED_WITHIN = 30.0
 _OPENED_WITHIN = 5.0
+_IDLE = 0.03  # of a processor, or less
+_IDLE_FOR = 3  # seconds
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,14 @@ class Running:
             if self._process.poll() is not None or time.perf_counter() - self.began > _STARTED_WITHIN:
                 raise RuntimeError(f"it did not start: {Path(self._log.name).read_text()}")
             time.sleep(0.001)
+
+    def wait_until_idle(self) -> None:
+        """Return once it has done what it does by itself: it looks at each account that is new or newly used."""
+        idle = 0
+        while idle < _IDLE_FOR:
+            computed = self.cpu_seconds
+            time.sleep(1)
+            idle = idle + 1 if self.cpu_seconds - computed <= _IDLE else 0
 
     def _listens(self) -> bool:
         try:

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.money import Credits
 from bot.prices.model import DEAREST, STEEPEST, Markups, Price, PriceList, Tokens, Unpriced, cost
 
 from .examples import DOLLAR, JULY, LATER, NEW_YEAR, NOON, figures, moments, price
@@ -52,20 +51,20 @@ markups = st.integers(0, STEEPEST)
     ],
 )
 def test_a_cost_is_what_it_is_by_hand(of: Price, used: Tokens, markup: int, nano: int) -> None:
-    assert cost(of, used, markup) == Credits(nano)
+    assert cost(of, used, markup) == nano
 
 
 def test_tokens_of_a_kind_that_has_no_price_are_not_free() -> None:
     assert cost(TINY, Tokens(input=1, cached=1), 0) is Unpriced.NO_CACHED_PRICE
     assert cost(OPENAI, Tokens(input=1, written=1), 0) is Unpriced.NO_WRITTEN_PRICE
-    assert cost(replace(OPENAI, cached=0), Tokens(cached=1), 0) == Credits.ZERO, "a price of nothing is a price"
+    assert cost(replace(OPENAI, cached=0), Tokens(cached=1), 0) == 0, "a price of nothing is a price"
 
 
 @given(prices, tokens, markups)
 def test_a_cost_is_the_exact_one_rounded_up_once(of: Price, used: Tokens, markup: int) -> None:
     pairs = zip(of.figures, (used.input, used.cached, used.written, used.output), strict=True)
     exact = sum(Fraction((figure or 0) * count, 10**6) for figure, count in pairs) * Fraction(10_000 + markup, 10_000)
-    assert cost(of, used, markup) == Credits(ceil(exact))
+    assert cost(of, used, markup) == ceil(exact)
 
 
 @given(prices, tokens, tokens, markups, markups)
@@ -134,5 +133,5 @@ def test_the_newest_that_has_begun_holds(starts: list[datetime], moment: datetim
 
 def _nano(of: Price, used: Tokens, markup: int) -> int:
     found = cost(of, used, markup)
-    assert isinstance(found, Credits)
-    return found.nano
+    assert isinstance(found, int)
+    return found

@@ -1,12 +1,13 @@
 """Hours of usage: every event is in its own hour once, whatever is repeated, late, parked or rolled up twice."""
 
 import asyncio
-from dataclasses import replace
+import dataclasses
 from datetime import date, timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 
 from bot.db.engine import Database
 from bot.money import Credits
@@ -47,11 +48,11 @@ async def hours(database: Database, account: str = "acme") -> dict[float, int]:
 async def test_each_event_is_counted_in_its_own_hour_and_once(metered: Database) -> None:
     clock = WindableClock()
     async with metering(metered) as meter:
-        first = [use(f"a{n}", input=10 + n)._replace(at=NOON + timedelta(minutes=25 * n)) for n in range(4)]
+        first = [replace(use(f"a{n}", input=10 + n), at=NOON + timedelta(minutes=25 * n)) for n in range(4)]
         await meter.book(first)
         await meter.book([use("b1", "other", output=1)])
         await roll_up(metered, clock)
-        await meter.book([*first, use("late", input=1)._replace(at=NOON - timedelta(hours=5))])
+        await meter.book([*first, replace(use("late", input=1), at=NOON - timedelta(hours=5))])
         await asyncio.gather(*(roll_up(metered, clock) for _ in range(2)))
 
     assert await hours(metered) == {0: (10 + 11 + 12) * 2_000, 1: 13 * 2_000, -5: 2_000}
@@ -79,18 +80,18 @@ async def test_a_parked_event_is_counted_when_it_is_booked(metered: Database) ->
     await roll_up(metered, clock)
     assert await hours(metered) == {}
 
-    await metered.write(partial(prices.add, price=replace(PRICE, model="new"), at=NOON))
+    await metered.write(partial(prices.add, price=dataclasses.replace(PRICE, model="new"), at=NOON))
     await Parking(metered, clock, Rater(metered)).work()
     await roll_up(metered, clock)
     assert await hours(metered) == {0: 2_000}
 
 
 async def test_days_are_counted_where_the_account_is_and_those_without_use_are_there(metered: Database) -> None:
-    await metered.write(partial(prices.add, price=replace(PRICE, model="new"), at=NOON))
+    await metered.write(partial(prices.add, price=dataclasses.replace(PRICE, model="new"), at=NOON))
     async with metering(metered) as meter:
-        await meter.book([use("a1", input=1), use("a2", input=2)._replace(at=NOON - timedelta(hours=2))])
-        await meter.book([use("a3", model="new", input=3)._replace(at=NOON + timedelta(hours=11, minutes=30))])
-        await meter.book([use("b1", "other", input=9), use("a4", input=9)._replace(at=NOON - timedelta(days=2))])
+        await meter.book([use("a1", input=1), replace(use("a2", input=2), at=NOON - timedelta(hours=2))])
+        await meter.book([replace(use("a3", model="new", input=3), at=NOON + timedelta(hours=11, minutes=30))])
+        await meter.book([use("b1", "other", input=9), replace(use("a4", input=9), at=NOON - timedelta(days=2))])
     await roll_up(metered, WindableClock())
 
     first, zone = date(2026, 11, 2), ZoneInfo("Europe/Copenhagen")

@@ -13,6 +13,7 @@ import openmeter.models
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -490,7 +491,7 @@ def test_what_is_said_well_is_read_as_it_is_meant(
 
 def in_utc(event: Event) -> Event:
     """Where a clock shows an hour twice, Python takes the same moment in two zones for different."""
-    return event._replace(at=event.at and event.at.astimezone(UTC))
+    return replace(event, at=event.at and event.at.astimezone(UTC))
 
 
 @given(content_types, st.binary(max_size=200) | anything.map(_bytes) | st.lists(anything, max_size=4).map(_bytes))
