@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.accounts.model import OVERDRAFT, AtZero, Plan
 from bot.accounts.tables import accounts
+from bot.alerts.tables import looks
 from bot.clock import SystemClock
 from bot.db import versions
 from bot.db.engine import Database
@@ -32,12 +33,13 @@ TOKEN = f"cb_{'benchmark':-<43}"  # as long as those that are made
 HAS = Credits.bought_for(Usd.dollars(200_000))  # each account: nobody runs out
 EVERYBODY = [account(n) for n in range(ACCOUNTS)]
 
+_LOW = Credits.bought_for(Usd.dollars(10))  # where an account is looked at again
 _A_BATCH = 20_000  # events
 _LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def prepare(url: str) -> None:
-    """All tables; accounts with credits; a model's price; a token that may send usage."""
+    """All tables; accounts with credits, which the bot knows; a model's price; a token that may send usage."""
     database = Database(url)
     await upgrade(database)
     await database.write(_fill)
@@ -48,8 +50,10 @@ async def _fill(tx: AsyncConnection) -> None:
     now = SystemClock().now()
     await tx.execute(insert(accounts), [_account(id, now) for id in EVERYBODY])
     bought = {book_of(id): HAS for id in EVERYBODY}
-    entry = Entry("bench:bought", now, {**bought, Book.SALES.value: Credits(-HAS.nano * ACCOUNTS)})
-    await ledger.post_many(tx, entry, now, dict.fromkeys(EVERYBODY, Credits.ZERO))
+    entry = Entry("bench:bought", _LONG_AGO, {**bought, Book.SALES.value: Credits(-HAS.nano * ACCOUNTS)})
+    await ledger.post_many(tx, entry, _LONG_AGO, dict.fromkeys(EVERYBODY, Credits.ZERO))
+    await tx.execute(update(balances).values(low=_LOW.nano))
+    await tx.execute(insert(looks), [{"account_id": id, "due_at": None} for id in EVERYBODY])
     price = {"input": INPUT * PER, "cached": CACHED * PER, "output": OUTPUT * PER}
     of_model = {"provider": PROVIDER, "model": MODEL, "effective_at": _LONG_AGO, "created_at": now}
     await tx.execute(insert(prices).values(**of_model, **price))
