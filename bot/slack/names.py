@@ -20,8 +20,9 @@ OPEN_ASK_FORM: Final = "open_ask_form"  # a button anywhere, made by bot.slack.b
 ASK_FORM: Final = "ask_form"
 ASK_REASON: Final = "ask_reason"
 APPROVE_REQUEST: Final = "approve_request"  # its value: the request and the cents that were seen
-CHANGE_REQUEST: Final = "change_request"  # the values of these two name the request
+CHANGE_REQUEST: Final = "change_request"  # the values of these three name the request
 DECLINE_REQUEST: Final = "decline_request"
+WITHDRAW_REQUEST: Final = "withdraw_request"
 CHANGE_REQUEST_FORM: Final = "change_request_form"
 APPROVE_AGAIN_FORM: Final = "approve_again_form"
 

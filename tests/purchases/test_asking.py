@@ -8,7 +8,7 @@ import pytest
 from bot import faultpoint
 from bot.accounts.model import Plan, Workspace
 from bot.money import Usd
-from bot.purchases.asking.model import AmountChanged, Answered, ApprovedOnce
+from bot.purchases.asking.model import AmountChanged, Answered, ApprovedOnce, NoRequest
 from bot.purchases.asking.views import seen
 from bot.sandbox.faults import Kind
 from bot.sandbox.slack import Message
@@ -75,8 +75,11 @@ def key(message: Message) -> str:
 
 
 async def press(stage: Stage, button: str, user: str = OWNER) -> None:
-    """Press a button of the newest request."""
-    ack = await stage.slack.press(user, await card(stage, user=user), button)
+    """Press a button of the newest request that can be answered."""
+    shown = await stage.eventually(
+        lambda: next((each for each in reversed(requests(stage, user)) if buttons(each)), None), within=20, step=1.1
+    )
+    ack = await stage.slack.press(user, shown, button)
     assert ack.ok, ack.error
 
 
@@ -169,6 +172,55 @@ async def test_an_owner_approves_another_amount(open_stage: OpenStage) -> None:
     assert stage.slack.modal(OWNER).title == "Buy credits"
     await card(stage, f"{ANNA} approved $40.00. You had asked for $250.00.", "bought $40.00", user=MEMBER)
     assert stage.charges() == [4000]
+
+
+async def test_owners_who_did_not_decide_are_told_by_a_message_and_not_by_an_edit(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
+    await ask(stage)
+    await press(stage, names.DECLINE_REQUEST)
+
+    await stage.eventually(lambda: len(requests(stage, SECOND_OWNER)) == 2, within=10, step=1.1)
+    news = await card(stage, "bad om kredit for *25,00\u00a0USD*", f"{ANNA} afviste det.", user=SECOND_OWNER)
+    assert key(news) == "again"
+    assert buttons(news) == {}
+
+    await ask(stage, "26")
+    await stage.wind(hours=73)
+    for user in (OWNER, SECOND_OWNER):
+        await stage.eventually(lambda who=user: key(requests(stage, who)[-1]) == "again", within=10, step=1.1)
+    assert len(requests(stage, OWNER)) == 3, "of her own answer she needs no news"
+
+
+async def test_whoever_asked_takes_it_back_while_nobody_has_answered(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
+    await ask(stage)
+    mine, of_anna, of_bo = [await card(stage, user=user) for user in (MEMBER, OWNER, SECOND_OWNER)]
+    [value] = [each["value"] for each in buttons(mine).values()]
+    with pytest.raises(NoRequest):
+        await stage.bot.asking.withdraw(HOME, SECOND_OWNER, value)
+
+    await press(stage, names.WITHDRAW_REQUEST, MEMBER)
+
+    await stage.until(lambda: f"{MAJA} withdrew it." in says(mine) and f"{MAJA} withdrew it." in says(of_anna))
+    await stage.until(lambda: f"{MAJA} trak det tilbage." in says(of_bo))
+    assert buttons(mine) == buttons(of_anna) == buttons(of_bo) == {}
+    with pytest.raises(Answered) as late:
+        await stage.bot.asking.approve(HOME, OWNER, value, Usd.dollars(25), seen=True)
+    assert (late.value.key, late.value.facts) == ("refusal.request_withdrawn", {"who": (MEMBER,)})
+    assert len(requests(stage, MEMBER)) == len(requests(stage, SECOND_OWNER)) == 1
+    assert await stage.purchases() == []
+
+
+async def test_what_was_approved_cannot_be_taken_back(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
+    await ask(stage)
+    mine = await card(stage, user=MEMBER)
+    [value] = [each["value"] for each in buttons(mine).values()]
+    await press(stage, names.APPROVE_REQUEST)
+    await card(stage, "approved your request", user=MEMBER)
+
+    with pytest.raises(Answered, match="request_approved"):
+        await stage.bot.asking.withdraw(HOME, MEMBER, value)
 
 
 async def test_what_the_bank_declines_is_told_to_both(stage: Stage) -> None:
@@ -422,12 +474,18 @@ async def test_above_the_limit_two_owners_approve(open_small_stage: OpenStage) -
     await card(stage, f"{ANNA} has approved it, and one more owner must.", user=MEMBER)
     assert list(buttons(of_anna)) == ["Decline"]
     assert await stage.purchases() == []
-    await stage.until(lambda: f"{ANNA} har godkendt det" in says(of_bo))
+    await stage.eventually(lambda: len(requests(stage, SECOND_OWNER)) == 2, within=10, step=1.1)
+    needed = await card(stage, f"{ANNA} har godkendt det", user=SECOND_OWNER)
+    assert needed is not of_bo, "what is edited notifies nobody, and Bo is needed now"
+    assert buttons(needed) == buttons(of_bo)
 
-    await stage.slack.press(SECOND_OWNER, of_bo, names.APPROVE_REQUEST)
+    await stage.slack.press(SECOND_OWNER, needed, names.APPROVE_REQUEST)
 
     await card(stage, f"{BO} approved your request for $600.00.", f"{BO} bought $600.00", user=MEMBER)
-    await card(stage, f"{BO} approved it. {ANNA} had approved it before.")
+    await stage.eventually(lambda: len(requests(stage, OWNER)) == 2, within=10, step=1.1)
+    news = await card(stage, f"{BO} approved it. {ANNA} had approved it before.")
+    assert news is not of_anna, "she hears what came of her yes"
+    await stage.until(lambda: buttons(needed) == buttons(of_bo) == buttons(of_anna) == {})
     assert stage.charges() == [60_000]
 
 
@@ -442,7 +500,7 @@ async def test_an_owners_own_purchase_above_the_limit_becomes_a_request_to_the_o
     )
     assert await stage.purchases() == []
     mine = await card(stage, f"You asked {BO} for *$500.01*")
-    assert buttons(mine) == {}
+    assert list(buttons(mine)) == ["Withdraw"]
 
     await limit(stage, "off", SECOND_OWNER)
     await stage.slack.replay(submitted)

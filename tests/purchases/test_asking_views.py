@@ -69,6 +69,7 @@ CLOSED = [
     request(state=State.APPROVED, decided_by="U1", amount=GREATEST),
     request(state=State.APPROVED, decided_by="U1", first_by="U2"),
     request(state=State.DECLINED, decided_by="U1"),
+    request(state=State.DECLINED, decided_by="U3"),
     request(state=State.EXPIRED),
 ]
 SPEECHES = [Limit(Usd.dollars(500), "U1", NOON), Limit(GREATEST, "U1", NOON), Limit(None, "U1", NOON)]

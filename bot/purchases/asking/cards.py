@@ -35,9 +35,11 @@ class Cards:
         for owner, locale in request.told.items():
             card = views.owner_card(texts_for(locale), request, account, owner)
             await self._owe(tx, f"request:{request.id}:{owner}", owner, card)
+            if request.told_again(owner):
+                await self._owe(tx, f"request:{request.id}:{owner}:again", owner, card)
         texts = texts_for(request.locale)
         await self._owe(tx, f"request:{request.id}:asker", request.asker_id, views.asker_card(texts, request, account))
-        if request.state is not State.OPEN:
+        if request.state is not State.OPEN and not request.withdrawn:
             answer = views.outcome(texts, request, purchase)
             await self._owe(tx, f"request:{request.id}:outcome", request.asker_id, answer)
 

@@ -45,6 +45,7 @@ class Listeners:
         app.action(names.APPROVE_REQUEST)(boundary.later(self.approve))
         app.action(names.CHANGE_REQUEST)(boundary.later(self.open_change))
         app.action(names.DECLINE_REQUEST)(boundary.later(self.decline))
+        app.action(names.WITHDRAW_REQUEST)(boundary.later(self.withdraw))
         app.view(names.ASK_FORM)(boundary.now(self.submit))
         app.view(names.CHANGE_REQUEST_FORM)(boundary.now(self.submit_change))
         app.view(names.APPROVE_AGAIN_FORM)(boundary.now(self.submit_again))
@@ -104,6 +105,11 @@ class Listeners:
         """No. The card tells that it was said."""
         who = sender(args.body)
         await self._asking.decline(_workspace(who), who.user_id, args.body["actions"][0]["value"])
+
+    async def withdraw(self, args: AsyncArgs) -> None:
+        """Never mind. The cards tell that it was taken back."""
+        who = sender(args.body)
+        await self._asking.withdraw(_workspace(who), who.user_id, args.body["actions"][0]["value"])
 
     async def _approve(
         self, args: AsyncArgs, texts: Texts, request_id: str, amount: Usd, *, again: bool = False

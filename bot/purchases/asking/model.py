@@ -52,6 +52,25 @@ class Request:
     first_by: str | None = None  # the owner who agreed first, where two must; an owner who asks has agreed
     decided_by: str | None = None
 
+    @property
+    def withdrawn(self) -> bool:
+        """Whoever asked said no themselves."""
+        return self.state is State.DECLINED and self.decided_by == self.asker_id
+
+    @property
+    def agreed_first(self) -> str | None:
+        """The owner who agreed to somebody else's request before another one had to."""
+        return None if self.first_by == self.asker_id else self.first_by
+
+    def told_again(self, owner: str) -> bool:
+        """Whether this owner has a second message of it, since an edit of the first one notifies nobody.
+
+        While it is open that asks those whose yes is needed still; then it tells those who have not decided.
+        """
+        if self.state is State.OPEN:
+            return self.agreed_first not in (None, owner)
+        return self.agreed_first is not None or not (self.withdrawn or self.decided_by == owner)
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -124,9 +143,9 @@ class NotTheirLimit(Refusal):
 class Answered(Refusal):
     """Somebody else was faster, or nobody answered in time."""
 
-    def __init__(self, state: State, by: str | None) -> None:
-        self.key = _ANSWERED[state]
-        super().__init__(**({"who": (by,)} if by else {}))
+    def __init__(self, request: Request) -> None:
+        self.key = "refusal.request_withdrawn" if request.withdrawn else _ANSWERED[request.state]
+        super().__init__(**({"who": (request.decided_by,)} if request.decided_by else {}))
 
 
 def may_ask(
@@ -170,10 +189,8 @@ def takes_two(account: Account, limit: Usd | None, amount: Usd) -> bool:
 
 def still_open(request: Request, now: datetime) -> None:
     """Raise ``Answered`` when it is too late for an answer."""
-    if request.state is not State.OPEN:
-        raise Answered(request.state, request.decided_by)
-    if expire(request, now):
-        raise Answered(State.EXPIRED, None)
+    if ended := expire(request, now) if request.state is State.OPEN else request:
+        raise Answered(ended)
 
 
 def approve(request: Request, account: Account, owner: str, amount: Usd, limit: Usd | None, now: datetime) -> Request:
@@ -197,6 +214,13 @@ def decline(request: Request, owner: str, now: datetime) -> Request:
     """The request after this owner's no: one is enough."""
     still_open(request, now)
     return replace(request, state=State.DECLINED, decided_by=owner)
+
+
+def withdraw(request: Request, user_id: str, now: datetime) -> Request:
+    """The request after whoever asked took it back, which nobody else can."""
+    if user_id != request.asker_id:
+        raise NoRequest()
+    return decline(request, user_id, now)
 
 
 def expire(request: Request, now: datetime) -> Request | None:

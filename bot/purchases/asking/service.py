@@ -177,16 +177,22 @@ class Asking:
 
     async def decline(self, workspace: Workspace, user_id: str, request_id: str) -> None:
         """This owner's no."""
-        person = await self._known(workspace, user_id)
+        await self._close(workspace, user_id, request_id, await self._known(workspace, user_id))
 
-        async def decline(tx: AsyncConnection) -> None:
+    async def withdraw(self, workspace: Workspace, user_id: str, request_id: str) -> None:
+        """Whoever asked takes it back."""
+        await self._close(workspace, user_id, request_id, None)
+
+    async def _close(self, workspace: Workspace, user_id: str, request_id: str, owner: Person | None) -> None:
+        async def close(tx: AsyncConnection) -> None:
             account, request = await self._of(tx, workspace, request_id, lock=True)
-            may_answer(account, user_id, person)
-            after = model.decline(request, user_id, self._clock.now())
+            if owner:
+                may_answer(account, user_id, owner)
+            after = (model.decline if owner else model.withdraw)(request, user_id, self._clock.now())
             await self._write(tx, request, after)
             await self._cards.tell(tx, after, account)
 
-        await self._database.write(decline)
+        await self._database.write(close)
         self._purchases.nudge()
 
     async def end(self) -> int:

@@ -98,9 +98,7 @@ def owner_card(texts: Texts, request: Request, account: Account, reader: str) ->
         return _with_reason(request, texts("ask.card_closed", asked=request.asked, **facts), _answer(texts, request))
     key = "ask.card_own" if _is_owners(request) else "ask.card"
     until = mrkdwn.moment(request.ends_at)
-    said, blocks = _with_reason(
-        request, texts(key, amount=request.amount, **facts), *_agreed_so_far(texts, request, reader)
-    )
+    said, blocks = _with_reason(request, texts(key, amount=request.amount, **facts), *_agreed_so_far(texts, request))
     hint = MarkdownTextObject(text=texts("ask.card_hint", until=until))
     return said, [*blocks, ActionsBlock(elements=_buttons(texts, request, reader)), ContextBlock(elements=[hint])]
 
@@ -139,13 +137,15 @@ def seen(value: str) -> tuple[str, Usd]:
 
 
 def asker_card(texts: Texts, request: Request, account: Account) -> Said:
-    """The living message of whoever asked: what for, and how it stands."""
+    """The living message of whoever asked: what for, how it stands, and a way to take it back."""
     whom = mrkdwn.mentions(sorted(request.told))
     said = texts("ask.yours", owners=whom, amount=request.asked, account=mrkdwn.escape(account.name))
     if request.state is not State.OPEN:
         return _with_reason(request, said, _answer(texts, request))
     waits = texts("ask.waits", until=mrkdwn.moment(request.ends_at))
-    return _with_reason(request, said, *_agreed_so_far(texts, request, request.asker_id), waits)
+    said, blocks = _with_reason(request, said, *_agreed_so_far(texts, request), waits)
+    button = ButtonElement(text=texts("ask.withdraw_button"), action_id=names.WITHDRAW_REQUEST, value=request.id)
+    return said, [*blocks, ActionsBlock(elements=[button])]
 
 
 def outcome(texts: Texts, request: Request, purchase: Purchase | None) -> Said:
@@ -174,25 +174,27 @@ def _is_owners(request: Request) -> bool:
     return request.asker_id == request.first_by
 
 
-def _agreed_so_far(texts: Texts, request: Request, reader: str) -> list[str]:
-    if request.first_by is None or _is_owners(request):
+def _agreed_so_far(texts: Texts, request: Request) -> list[str]:
+    if request.agreed_first is None:
         return []
     changed = request.amount != request.asked
     said = [texts("ask.first_changed", asked=request.asked, amount=request.amount)] if changed else []
-    return [*said, first_of_two(texts, request.first_by)]
+    return [*said, first_of_two(texts, request.agreed_first)]
 
 
 def _answer(texts: Texts, request: Request) -> str:
     who = mrkdwn.mention(request.decided_by or "")
     if request.state is State.EXPIRED:
         return texts("ask.expired")
+    if request.withdrawn:
+        return texts("ask.withdrawn", who=who)
     if request.state is State.DECLINED:
         return texts("ask.declined", who=who)
     key = "ask.approved" if request.amount == request.asked else "ask.approved_changed"
     said = texts(key, who=who, amount=request.amount)
-    if request.first_by in (None, request.asker_id, request.decided_by):
+    if request.agreed_first in (None, request.decided_by):
         return said
-    return f"{said} {texts('ask.approved_before', who=mrkdwn.mention(request.first_by))}"
+    return f"{said} {texts('ask.approved_before', who=mrkdwn.mention(request.agreed_first))}"
 
 
 def _with_reason(request: Request, said: str, *stands: str) -> Said:
