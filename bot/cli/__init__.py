@@ -4,6 +4,7 @@ import click
 
 from bot.cli.accounts import accounts_group
 from bot.cli.books import ledger_group
+from bot.cli.cases import cases_group
 from bot.cli.prices import prices_group
 from bot.cli.running import doctor, manifest, migrate, reconcile, run, sandbox
 from bot.cli.tokens import tokens_group
@@ -18,6 +19,6 @@ def main() -> None:
 
 for _command in (
     *(run, sandbox, doctor, migrate, reconcile, manifest),
-    *(accounts_group, ledger_group, prices_group, tokens_group, usage_group),
+    *(accounts_group, cases_group, ledger_group, prices_group, tokens_group, usage_group),
 ):
     main.add_command(_command)

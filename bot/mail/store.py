@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -88,6 +88,15 @@ async def put_off(tx: AsyncConnection, owed: Owed, until: datetime, trouble: str
 async def release_leases(tx: AsyncConnection) -> None:
     """Take back all leases. Only where no other process can hold one."""
     await tx.execute(update(mails).where(_row.lease_until.is_not(None)).values(lease_until=None))
+
+
+async def forget(tx: AsyncConnection, prefix: str) -> bool:
+    """Delete the mails whose keys begin like this. False, and nothing happens, while one of them waits."""
+    mine = _row.key.startswith(prefix, autoescape=True)
+    if (await tx.execute(select(_row.key).where(mine, _row.fate.is_(None)).limit(1))).first():
+        return False
+    await tx.execute(delete(mails).where(mine))
+    return True
 
 
 async def given_up(tx: AsyncConnection, since: datetime) -> Sequence[Lost]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
-from sqlalchemy import Executable, Integer, Select, and_, bindparam, case, func, null, or_, select, update
+from sqlalchemy import Executable, Integer, Select, and_, bindparam, case, delete, func, null, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -200,6 +200,15 @@ async def revive(tx: AsyncConnection, at: datetime) -> int:
         update(outbox).where(_row.dead.in_(TOKEN_REFUSED)).values(dead=None, attempts=0, due_at=at)
     )
     return revived.rowcount
+
+
+async def forget(tx: AsyncConnection, prefix: str) -> bool:
+    """Delete the messages whose keys begin like this; Slack keeps them. False, and nothing happens, while one waits."""
+    mine = _row.key.startswith(prefix, autoescape=True)
+    if (await tx.execute(select(_row.key).where(mine, _pending).limit(1))).first():
+        return False
+    await tx.execute(delete(outbox).where(mine))
+    return True
 
 
 async def dead(tx: AsyncConnection) -> Sequence[Dead]:

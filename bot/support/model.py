@@ -83,6 +83,10 @@ class Case:
     opened_at: datetime
     open_until: datetime
 
+    def is_open(self, now: datetime) -> bool:
+        """Whether what is written about its purchase belongs to it still."""
+        return self.open_until > now
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -109,7 +113,8 @@ def new_number() -> str:
     return "SKY-" + "".join(secrets.choice(_SIGNS) for _ in range(5))
 
 
-def mail_key(number: str, n: int) -> str:
+def mail_key(number: str, n: int | str = "") -> str:
+    """Of the mail of an entry; without ``n`` what all keys of the case begin with."""
     return f"case:{number}:{n}"
 
 

@@ -1,5 +1,6 @@
 """Cases in the database. The caller owns the transaction."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -64,6 +65,24 @@ async def set_state(tx: AsyncConnection, entry: Entry, state: State) -> None:
 async def of_number(tx: AsyncConnection, number: str) -> Case | None:
     row = (await tx.execute(select(cases).where(cases.c.number == number))).first()
     return _case(row) if row else None
+
+
+async def every(tx: AsyncConnection, *, open_at: datetime | None = None) -> Sequence[Case]:
+    """All cases, or those that are open then; the newest first."""
+    query = select(cases).order_by(cases.c.opened_at.desc(), cases.c.number)
+    return [
+        _case(row) for row in await tx.execute(query if open_at is None else query.where(cases.c.open_until > open_at))
+    ]
+
+
+async def entries_of(tx: AsyncConnection, number: str) -> Sequence[Entry]:
+    """What was written to a case, in order."""
+    query = select(entries).where(entries.c.number == number).order_by(entries.c.n)
+    return [_entry(row) for row in await tx.execute(query)]
+
+
+async def erase_words(tx: AsyncConnection, number: str) -> None:
+    await tx.execute(update(entries).where(entries.c.number == number).values(words="", address=None))
 
 
 async def open_about(tx: AsyncConnection, purchase_id: str, now: datetime) -> Case | None:
