@@ -34,7 +34,7 @@ async def test_the_command_opens_a_form_with_everything_a_buyer_wants_to_know(op
         "Visa •••• 4242",
         "Charged as soon as you press the button",
         "Another card",
-        "You will pay on Stripe’s page",
+        "You will pay on Stripe’s page and get an invoice",
         "1 credit costs 1 US dollar. Credits are used up by the language models in GenStudio and cannot be refunded.",
     ]  # fmt: skip
     assert amount_in(form) is None

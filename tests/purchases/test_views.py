@@ -170,7 +170,7 @@ def test_the_form_with_a_saved_card() -> None:
         "Amount in US dollars: <250>\n"
         "· From $1 to $100,000, cents allowed.\n"
         "Pay with: (x) Visa •••• 4242 (Charged as soon as you press the button)"
-        " ( ) Another card (You will pay on Stripe’s page)\n"
+        " ( ) Another card (You will pay on Stripe’s page and get an invoice)\n"
         "· 1 credit costs 1 US dollar. Credits are used up by the language models in GenStudio "
         "and cannot be refunded.\n"
         "[Cancel] [Buy]"
@@ -243,7 +243,7 @@ FOOTER = (
             [
                 "Visa •••• 4242 was declined: there is not enough money on it. Nothing was charged. "
                 "Pay $25.00 on Stripe’s page to complete your purchase. The link works for 24 hours.",
-                f"[Pay $25.00 -> {PAGE}] [Cancel the purchase]",
+                f"[Pay $25.00 -> {PAGE}] [Cancel the purchase] [Contact support]",
             ],
         ),
         (
@@ -252,7 +252,7 @@ FOOTER = (
                 "Your bank wants you to confirm the payment by Visa •••• 4242. Nothing was charged yet. "
                 "Confirm the payment of $25.00 on Stripe’s page to complete your purchase. "
                 "The link works for 24 hours.",
-                f"[Confirm and pay $25.00 -> {PAGE}] [Cancel the purchase]",
+                f"[Confirm and pay $25.00 -> {PAGE}] [Cancel the purchase] [Contact support]",
             ],
         ),
         (
