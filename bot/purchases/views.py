@@ -235,7 +235,7 @@ def _sentence(texts: Texts, purchase: Purchase, account: Account | None) -> str:
         balance=purchase.balance or Credits.ZERO,
         reversed=purchase.reversed,
     )
-    if purchase.status is Status.CHECKOUT and purchase.reason and not is_refusal(purchase.reason):
+    if _card_failed(purchase):
         return f"{_decline(texts, purchase)} {said}"
     if purchase.status is Status.DECLINED:
         why = said if purchase.session_id else _decline(texts, purchase)  # on the page it was another card than ours
@@ -243,6 +243,11 @@ def _sentence(texts: Texts, purchase: Purchase, account: Account | None) -> str:
     if purchase.status is Status.CANCELLED:
         return f"{said} {_why_cancelled(texts, purchase, account)}".rstrip()
     return said
+
+
+def _card_failed(purchase: Purchase) -> bool:
+    """The saved card was declined, and the page is what is left."""
+    return purchase.status is Status.CHECKOUT and bool(purchase.reason) and not is_refusal(purchase.reason or "")
 
 
 def _key(purchase: Purchase) -> str:
@@ -283,6 +288,7 @@ def _actions(purchase: Purchase, buttons: list[ButtonElement]) -> list[Block]:
 def _buttons(texts: Texts, purchase: Purchase) -> list[ButtonElement]:
     if purchase.status is Status.CHECKOUT:
         key = "card.confirm_button" if purchase.reason == "authentication_required" else "card.pay_button"
+        support = [contact_support(texts, f"purchase:{purchase.id}")] if _card_failed(purchase) else []
         return [
             ButtonElement(
                 text=texts(key, amount=purchase.amount),
@@ -291,6 +297,7 @@ def _buttons(texts: Texts, purchase: Purchase) -> list[ButtonElement]:
                 style="primary",
             ),
             ButtonElement(text=texts("card.cancel_button"), action_id=names.CANCEL_PURCHASE, value=purchase.id),
+            *support,
         ]
     buttons = []
     if purchase.status in CREDITED and purchase.receipt_url:

@@ -261,6 +261,7 @@ async def test_asking_is_checked_when_the_form_is_submitted(stage: Stage) -> Non
     await stage.wind(minutes=6)
     assert (await stage.slack.submit(MEMBER, ask_reason=WHY)).ok
     assert "press the button once more" in says(stage.slack.modal(MEMBER))
+    assert list(buttons(stage.slack.modal(MEMBER))) == ["Contact support"]
     assert requests(stage, OWNER) == []
 
 

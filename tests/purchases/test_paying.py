@@ -70,7 +70,7 @@ async def test_a_declined_card_is_told_in_plain_words_and_leads_to_one_link(
 
     card = await stage.said(f"{words} Pay $25.00 on Stripe’s page to complete your purchase.")
 
-    assert list(buttons(card)) == ["Pay $25.00", "Cancel the purchase"]
+    assert list(buttons(card)) == ["Pay $25.00", "Cancel the purchase", "Contact support"]
     assert link(card) == stage.page["url"]
     assert not card.unfurl_links
     assert not card.unfurl_media
@@ -118,7 +118,7 @@ async def test_a_bank_that_wants_the_buyer_is_satisfied_on_stripes_page(open_sma
         "Your bank wants you to confirm the payment by Visa •••• 3184. Nothing was charged yet. "
         "Confirm the payment of $25.00 on Stripe’s page to complete your purchase."
     )
-    assert list(buttons(card)) == ["Confirm and pay $25.00", "Cancel the purchase"]
+    assert list(buttons(card)) == ["Confirm and pay $25.00", "Cancel the purchase", "Contact support"]
     [intent] = stage.stripe.state.intents
     assert intent["status"] == "canceled"
 

@@ -9,7 +9,7 @@ from bot.slack import names
 from bot.support.model import Attach
 from bot.support.service import Writing
 
-from ..stage import OpenStage, Stage, says
+from ..stage import OpenStage, Stage, buttons, says
 from .conftest import initial, mails, noted, number_in, option_of, press_support, support_form, typed, write
 
 SUPPORT = "support@skydeck.ai"
@@ -40,6 +40,22 @@ async def test_a_declined_purchase_reaches_a_person(open_stage: OpenStage) -> No
         assert str(known) in mail.body, known
     assert (await noted(stage, number, "has reached", "anna@acme.example")).edited
     assert len([each for each in stage.letters() if number in each.text]) == 1
+
+
+async def test_a_card_that_was_declined_leads_there_while_the_purchase_can_still_be_paid(stage: Stage) -> None:
+    [customer] = stage.stripe.state.customers
+    stage.stripe.save_card(customer["id"], "declined_later", default=True)
+    await stage.buy("25")
+    declined = "Visa •••• 0341 was declined"
+
+    card = await stage.said(declined, "Pay $25.00")
+    assert "Contact support" in buttons(stage.slack.modal(OWNER))
+    await press_support(stage, card)
+    await write(stage, "Why?")
+
+    [mail] = await mails(stage, 1)
+    assert "generic_decline" in mail.body
+    assert "Purchase of $25.00: checkout" in mail.subject
 
 
 async def test_a_member_writes_from_a_refusal_and_is_found_in_slack(stage: Stage) -> None:

@@ -132,8 +132,9 @@ class Listeners:
             view = await at_most(_STORED_WITHIN, work(amount or texts.read_amount(typed)))
         except (AmbiguousAmount, UnreadableAmount) as unread:
             await refuse_amount(args, texts, why_unread(texts, unread, typed))
-        except (Outage, TimeoutError):
-            await args.ack(response_action="push", view=notice(texts, texts("ask.busy")))
+        except (Outage, TimeoutError) as busy:
+            about = f"outage:{busy.service if isinstance(busy, Outage) else 'database'}"
+            await args.ack(response_action="push", view=notice(texts, texts("ask.busy"), about))
         else:
             await args.ack(response_action="update", view=view)
 
