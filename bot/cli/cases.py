@@ -62,7 +62,7 @@ async def cases_show(number: str, as_json: bool) -> None:
 @JSON
 @asynchronous
 async def cases_close(number: str, as_json: bool) -> None:
-    """Close the case NUMBER: what is written about its purchase from now on is another case."""
+    """Close the case NUMBER. What is written about its purchase from now on is another case."""
     now = SystemClock().now()
     async with Opened(migrated=True) as database:
 
@@ -81,7 +81,7 @@ async def cases_close(number: str, as_json: bool) -> None:
 @JSON
 @asynchronous
 async def cases_erase(number: str, as_json: bool) -> None:
-    """Close the case NUMBER and erase what people wrote in it, with their mail addresses. The books do not change."""
+    """Erase what was written in the case NUMBER. Mail addresses too; it is closed, and the books do not change."""
     now = SystemClock().now()
     async with Opened(migrated=True) as database, database.read() as tx:
         case = await _found(tx, number)
