@@ -88,6 +88,11 @@ _NO_CENTS = re.compile(r"(?<=[0-9])([.,]) ?[-–—]{1,2}$")  # 50,- as Danes wr
 _SIGNS = ".,'’"
 
 
+def half_width(text: str) -> str:
+    """The digits and signs of a Japanese or Chinese keyboard as any other writes them."""
+    return text.translate(_FULL_WIDTH)
+
+
 def parse_usd(text: str, *, decimal: str, group: str) -> Usd:
     """Read a typed amount with the reader's separators (``decimal`` and ``group``, one character each).
 
@@ -95,7 +100,7 @@ def parse_usd(text: str, *, decimal: str, group: str) -> Usd:
     see another amount and the reader's own convention does not decide: a part of a cent that one of its readings
     has is rounded there. Limits are not checked here.
     """
-    typed = _SPACES.sub(" ", text.translate(_FULL_WIDTH)).strip()
+    typed = _SPACES.sub(" ", half_width(text)).strip()
     typed = _NO_CENTS.sub(r"\g<1>00", _CURRENCY.sub("", typed, count=1).strip())
     if not re.fullmatch(r"[0-9][0-9 .,'’]*", typed) or len(typed) > 24:
         raise UnreadableAmount(text)

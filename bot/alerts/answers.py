@@ -2,32 +2,45 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import time
 from functools import cache
 from typing import Any
 from zoneinfo import available_timezones
 
 from bot.alerts.forms import LEVELS, Settings, figure_of, unit_of
-from bot.alerts.rules import DAYS, PERCENT, Amount, Days, Level, Percent, Quiet, Rules, Trigger, is_zone
-from bot.money import GREATEST, AmbiguousAmount, Credits, UnreadableAmount, Usd
+from bot.alerts.rules import (
+    DAYS,
+    DEFAULTS,
+    PERCENT,
+    RECOVERY,
+    Amount,
+    Days,
+    Level,
+    Percent,
+    Quiet,
+    Rules,
+    Trigger,
+    is_zone,
+)
+from bot.money import GREATEST, AmbiguousAmount, Credits, UnreadableAmount, Usd, half_width
 from bot.slack import names
 from bot.text import Texts
 
 
-def read_settings(texts: Texts, values: Mapping[str, Mapping[str, Any]], now: Rules) -> Settings | Mapping[str, str]:
-    """What was submitted (``state.values`` of the view), or what is wrong: a sentence by the block of each field.
-
-    The form does not ask for everything: the rest stays as the rules are ``now``.
-    """
+def read_settings(texts: Texts, values: Mapping[str, Mapping[str, Any]]) -> Settings | Mapping[str, str]:
+    """What was submitted (``state.values`` of the view), or what is wrong: a sentence by the block of each field."""
     fields = {name: field for block in values.values() for name, field in block.items()}
     triggers, wrong = _read_triggers(texts, fields)
     start, end = (fields[name]["selected_time"] for name in (names.ALERT_QUIET_FROM, names.ALERT_QUIET_UNTIL))
     if bool(start) != bool(end):
         wrong[names.ALERT_QUIET_UNTIL if start else names.ALERT_QUIET_FROM] = texts("alert.error_quiet")
-    zone = now.time_zone
+    recovery, zone = DEFAULTS.recovery, DEFAULTS.time_zone
     try:
-        zone = _read_zone(texts, (fields[names.ALERT_ZONE]["value"] or "").strip())
+        recovery = _read_whole(texts, _typed(fields, names.ALERT_RECOVERY), RECOVERY)
+    except _Unread as unread:
+        wrong[names.ALERT_RECOVERY] = str(unread)
+    try:
+        zone = _read_zone(texts, _typed(fields, names.ALERT_ZONE))
     except _Unread as unread:
         wrong[names.ALERT_ZONE] = str(unread)
     if wrong:
@@ -35,7 +48,7 @@ def read_settings(texts: Texts, values: Mapping[str, Mapping[str, Any]], now: Ru
     quiet = Quiet(time.fromisoformat(start), time.fromisoformat(end)) if start != end else None
     return Settings(
         channels=tuple(fields[names.ALERT_CHANNELS]["selected_conversations"]),
-        rules=replace(now, triggers=triggers, quiet=quiet, time_zone=zone, spikes=_ticked(fields, names.ALERT_SPIKES)),
+        rules=Rules(triggers, recovery, quiet, zone, _ticked(fields, names.ALERT_SPIKES)),
         language=fields[names.ALERT_LANGUAGE]["selected_option"]["value"],
         digest=_ticked(fields, names.ALERT_DIGEST),
     )
@@ -51,11 +64,11 @@ def _read_triggers(
     triggers: dict[Level, Trigger] = {}
     wrong: dict[str, str] = {}
     for level in Level:
-        unit, typed = fields[unit_of(level)]["selected_option"]["value"], fields[figure_of(level)]["value"]
+        unit = fields[unit_of(level)]["selected_option"]["value"]
         if unit == "off":
             continue
         try:
-            trigger = _read_trigger(texts, unit, (typed or "").strip())
+            trigger = _read_trigger(texts, unit, _typed(fields, figure_of(level)))
         except _Unread as unread:
             wrong[figure_of(level)] = str(unread)
             continue
@@ -70,9 +83,14 @@ def _read_trigger(texts: Texts, unit: str, typed: str) -> Trigger:
     if unit == "amount":
         return Amount(_read_credits(texts, typed))
     kind, allowed = (Days, DAYS) if unit == "days" else (Percent, PERCENT)
-    if not re.fullmatch("[0-9]{1,3}", typed) or int(typed) not in allowed:
+    return kind(_read_whole(texts, typed, allowed))
+
+
+def _read_whole(texts: Texts, typed: str, allowed: range) -> int:
+    digits = half_width(typed)
+    if not re.fullmatch("[0-9]{1,3}", digits) or int(digits) not in allowed:
         raise _Unread(texts("alert.error_number", least=allowed[0], most=allowed[-1]))
-    return kind(int(typed))
+    return int(digits)
 
 
 def _read_credits(texts: Texts, typed: str) -> Credits:
@@ -106,6 +124,10 @@ def _read_zone(texts: Texts, typed: str) -> str:
 @cache
 def _zones() -> frozenset[str]:
     return frozenset(available_timezones())
+
+
+def _typed(fields: Mapping[str, Mapping[str, Any]], name: str) -> str:
+    return (fields[name]["value"] or "").strip()
 
 
 def _ticked(fields: Mapping[str, Mapping[str, Any]], name: str) -> bool:

@@ -72,7 +72,6 @@ def settings(texts: Texts, account: str, now: Settings) -> View:
     return View(
         type="modal",
         callback_id=names.ALERTS_FORM,
-        private_metadata=now.dumps(),
         title=texts("alert.title"),
         submit=texts("alert.save"),
         close=texts("form.cancel"),
@@ -80,6 +79,7 @@ def settings(texts: Texts, account: str, now: Settings) -> View:
             SectionBlock(text=texts("alert.about", account=mrkdwn.escape(account))),
             _channels(texts, now.channels),
             *(block for level in Level for block in _trigger(texts, level, now.rules.triggers.get(level))),
+            _recovery(texts, now.rules.recovery),
             *_quiet(texts, now.rules),
             _zone(texts, now.rules.time_zone),
             _language(texts, now.language),
@@ -146,6 +146,13 @@ def _trigger(texts: Texts, level: Level, trigger: Trigger | None) -> Iterable[Bl
     name = texts(LEVELS[level])
     yield _field(texts("alert.unit", level=name), select)
     yield _field(texts("alert.figure", level=name), figure, optional=True)  # nothing to fill in where it is off
+
+
+def _recovery(texts: Texts, percent: int) -> Block:
+    element = PlainTextInputElement(
+        action_id=names.ALERT_RECOVERY, initial_value=str(percent), max_length=LONGEST_FIGURE
+    )
+    return _field(texts("alert.recovery"), element, hint=texts("alert.recovery_hint"))
 
 
 def _quiet(texts: Texts, rules: Rules) -> Iterable[Block]:

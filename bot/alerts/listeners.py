@@ -94,8 +94,7 @@ class Listeners:
     async def submit(self, args: AsyncArgs) -> None:
         """Save, or say what is wrong at its field; ask first about a channel that others read too."""
         texts, view = self._texts_of(sender(args.body).user_id), args.body["view"]
-        now = Settings.loads(view["private_metadata"])
-        read = read_settings(texts, view["state"]["values"], now.rules)
+        read = read_settings(texts, view["state"]["values"])
         if isinstance(read, Settings):
             await self._save(args, texts, read, ask_first=True)
         else:

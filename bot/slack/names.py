@@ -45,6 +45,7 @@ ALERTS_SHARED_FORM: Final = "alerts_shared_form"
 ALERT_CHANNELS: Final = "alert_channels"
 ALERT_UNIT: Final = "alert_unit"  # a field for each level: alert_unit_low
 ALERT_FIGURE: Final = "alert_figure"
+ALERT_RECOVERY: Final = "alert_recovery"
 ALERT_QUIET_FROM: Final = "alert_quiet_from"
 ALERT_QUIET_UNTIL: Final = "alert_quiet_until"
 ALERT_ZONE: Final = "alert_zone"

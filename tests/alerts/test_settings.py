@@ -159,6 +159,33 @@ async def test_an_open_warning_ends_where_its_level_is_switched_off(open_small_s
     await heard(stage, stage.home, "not set up any more")
 
 
+async def test_what_a_japanese_keyboard_writes_is_a_number_everywhere_in_the_form(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
+    ack = await set_up(stage, alert_figure_low="１４", alert_figure_critical="２０．５０", alert_recovery="２００")
+    assert ack.errors == {}
+    await saved(stage)
+    fields = {each["block_id"]: each["element"] for each in (await form(stage)).blocks if each["type"] == "input"}
+    figures = ("alert_figure_low", "alert_figure_critical", names.ALERT_RECOVERY)
+    assert [fields[each]["initial_value"] for each in figures] == ["14", "20.50", "200"]
+
+
+async def test_a_warning_ends_when_the_balance_is_as_far_above_its_level_as_was_chosen(
+    open_small_stage: OpenStage,
+) -> None:
+    stage = await open_small_stage()
+    await stage.bought("25")
+    await set_up(stage, alert_figure_critical="25", alert_recovery="200")
+    await heard(stage, stage.home, "almost out of credits", "25.00")
+    await stage.bought("20")
+    for _ in range(3):
+        await stage.wind(hours=1)
+    await heard(stage, stage.home, "45.00")
+    assert "almost out of credits" in told(stage, stage.home)[0].text, "110 % of the level are not enough here"
+
+    await stage.bought("5")
+    await stage.eventually(lambda: "enough credits again" in told(stage, stage.home)[0].text, within=600, step=61)
+
+
 async def test_what_is_wrong_is_said_at_its_field_and_nothing_is_saved(open_small_stage: OpenStage) -> None:
     stage = await open_small_stage()
     await stage.bought("25")

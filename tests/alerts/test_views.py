@@ -578,6 +578,8 @@ def test_the_form() -> None:
         "Empty: warn by: ( ) Days left at the present pace ( ) Percent of the last purchase (x) Credits left"
         " ( ) No warning\n"
         "Empty: at so many or fewer: <0>\n"
+        "Recovered: at so many percent of the level: <110>\n"
+        "· At 110, a warning at 10 credits ends when there are 11 again.\n"
         "Quiet from: <> UTC\n"
         "Quiet until: <> UTC\n"
         "· Critical and empty get through. The same time twice means that it is never quiet.\n"
@@ -623,7 +625,7 @@ chosen = st.builds(
 @given(now=chosen, language=st.sampled_from(languages()))
 def test_who_changes_nothing_saves_what_there_was(now: Settings, language: str) -> None:
     texts = texts_for(language)
-    assert read_settings(texts, submitted(settings(texts, "Acme", now)), now.rules) == now
+    assert read_settings(texts, submitted(settings(texts, "Acme", now))) == now
 
 
 @given(now=chosen)
@@ -639,24 +641,25 @@ def test_everything_may_change() -> None:
         settings(DANISH, "Acme", was),
         alert_channels=["C1", "C2"],
         alert_unit_low=option("percent"),
-        alert_figure_low=" 20 ",
+        alert_figure_low=" ２０ ",
         alert_unit_critical=option("off"),
         alert_figure_critical="whatever",
         alert_figure_empty="100.000,00",
         alert_quiet_from="22:00",
         alert_quiet_until="07:30",
+        alert_recovery="150",
         alert_zone="america/argentina/comodrivadavia ",
         alert_language=option("da"),
         alert_digest=[option("yes")],
         alert_spikes=[],
     )
-    assert read_settings(DANISH, values, Rules(recovery=150)) == becomes
+    assert read_settings(DANISH, values) == becomes
 
 
 @pytest.mark.parametrize(("language", "shown"), [("cs-CZ", "en"), ("da-DK", "da")])
 def test_a_language_without_sentences_is_shown_as_the_one_that_is_written(language: str, shown: str) -> None:
     values = submitted(settings(ENGLISH, "Acme", replace(SETTINGS[0], language=language)))
-    read = read_settings(ENGLISH, values, Rules())
+    read = read_settings(ENGLISH, values)
     assert isinstance(read, Settings)
     assert read.language == shown
 
@@ -666,7 +669,7 @@ def test_a_language_without_sentences_is_shown_as_the_one_that_is_written(langua
     [("Copenhagen", "Europe/Copenhagen"), (" new york", "America/New_York"), ("europe/LONDON", "Europe/London")],
 )
 def test_a_city_names_its_time_zone(typed: str, zone: str) -> None:
-    read = read_settings(ENGLISH, submitted(settings(ENGLISH, "Acme", SETTINGS[0]), alert_zone=typed), Rules())
+    read = read_settings(ENGLISH, submitted(settings(ENGLISH, "Acme", SETTINGS[0]), alert_zone=typed))
     assert isinstance(read, Settings)
     assert read.rules.time_zone == zone
 
@@ -674,7 +677,7 @@ def test_a_city_names_its_time_zone(typed: str, zone: str) -> None:
 def test_the_same_time_twice_is_never_quiet() -> None:
     """Slack's window has no way to empty a time again."""
     values = submitted(settings(ENGLISH, "Acme", SETTINGS[1]), alert_quiet_from="08:00", alert_quiet_until="08:00")
-    read = read_settings(ENGLISH, values, SETTINGS[1].rules)
+    read = read_settings(ENGLISH, values)
     assert isinstance(read, Settings)
     assert read.rules.quiet is None
 
@@ -704,6 +707,7 @@ def test_the_same_time_twice_is_never_quiet() -> None:
             {"alert_unit_empty": option("days"), "alert_figure_empty": "7"},
             {"alert_figure_empty": "This must be less than at “Low”."},
         ),
+        ({"alert_recovery": "100"}, {"alert_recovery": "Write a whole number from 101 to 300."}),
         ({"alert_quiet_from": "22:00"}, {"alert_quiet_until": "Choose both times, or none."}),
         ({"alert_quiet_until": "22:00"}, {"alert_quiet_from": "Choose both times, or none."}),
         (
@@ -733,5 +737,5 @@ def test_the_same_time_twice_is_never_quiet() -> None:
 )
 def test_what_is_wrong_is_said_at_its_field(entered: Mapping[str, Any], wrong: Mapping[str, str]) -> None:
     view = settings(ENGLISH, "Acme", SETTINGS[0])
-    assert read_settings(ENGLISH, submitted(view, **entered), Rules()) == wrong
+    assert read_settings(ENGLISH, submitted(view, **entered)) == wrong
     assert wrong.keys() <= {block["block_id"] for block in view.to_dict()["blocks"] if "block_id" in block}
