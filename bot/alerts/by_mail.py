@@ -1,5 +1,6 @@
 """The last way of a warning: a mail to the owners, where no place in Slack takes it. Each warning is mailed once."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,6 +23,7 @@ from bot.text import texts_for
 
 _AT_ONCE: Final = 100
 _KNOWN_FOR: Final = timedelta(days=7)
+_MARKS: Final = re.compile(r"^:[a-z_]+: |\*", re.MULTILINE)  # Slack draws them, a mail box does not
 
 WhoIs = Callable[[Workspace, str], Awaitable[Person | None]]
 
@@ -66,8 +68,9 @@ class ByMail:
         zone = (await store.set_up_of(tx, account_id)).rules.zone
         texts, now = texts_for(account.language), self._clock.now()
         said, _ = views.warning(texts, episode, outlook(account, balance, history, now, zone))
+        said = _MARKS.sub("", said)
         subject = texts("alerts.mail_subject", account=account.name)
-        body = f"{mrkdwn.plain(said.replace('*', ''))}\n\n{texts('alerts.mail_why')}\n"
+        body = f"{mrkdwn.plain(said)}\n\n{texts('alerts.mail_why')}\n"
         for owner, to in (await store.addresses(tx, account.owners)).items():
             await owe_mail(tx, Mail(routes.key_of_mail(episode_id, owner), to, subject, body), now)
 

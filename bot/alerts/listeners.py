@@ -64,8 +64,8 @@ class Listeners:
     async def snooze(self, args: AsyncArgs) -> None:
         who = sender(args.body)
         try:
-            choice, episode_id = chosen_snooze(args.body["actions"][0]["selected_option"]["value"])
-            await self._alerts.snooze(episode_id, _workspace(who), who.user_id, choice)
+            choice, message = chosen_snooze(args.body["actions"][0]["selected_option"]["value"])
+            await self._alerts.snooze(message, _workspace(who), who.user_id, choice)
         except (LookupError, ValueError):
             raise NoWarning from None
 

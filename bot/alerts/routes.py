@@ -25,9 +25,19 @@ _WARNING: Final = "alert:"
 _OTHERS: Final = frozenset({"alert-test", "alert-digest", "alert-spike"})
 
 
-def key_of_warning(episode_id: str, reminded_at: datetime | None = None) -> str:
-    """Of an episode's living message, or of a reminder."""
-    return f"{_WARNING}{episode_id}" + (f":{int(reminded_at.timestamp())}" if reminded_at else "")
+def key_of_warning(name: str) -> str:
+    """Of the living message of the episode with this id, or of a reminder by its own name."""
+    return f"{_WARNING}{name}"
+
+
+def reminder_of(episode_id: str, at: datetime) -> str:
+    """The name of a reminder: its buttons say it, to change this message too when they are pressed."""
+    return f"{episode_id}:{int(at.timestamp())}"
+
+
+def episode_of(name: str) -> str:
+    """The episode that a reminder, or a living message, is about."""
+    return name.partition(":")[0]
 
 
 def key_of_mail(episode_id: str, owner: str) -> str:

@@ -16,7 +16,7 @@ from bot.alerts import model, routes, store, views
 from bot.alerts.forecast import run_out
 from bot.alerts.forms import Settings
 from bot.alerts.model import Effect, Episode, Facts, Outcome, Say, Snooze
-from bot.alerts.rules import Trigger, is_zone
+from bot.alerts.rules import Rules, Trigger, is_zone
 from bot.clock import Clock
 from bot.db import versions
 from bot.db.engine import Database, must
@@ -138,60 +138,64 @@ class Alerts:
 
     # ── what people press ─────────────────────────────────────────────────────────────────────────────────────────
 
-    async def acknowledge(self, episode_id: str, workspace: Workspace, user_id: str) -> None:
-        """No more reminders of this episode."""
+    async def acknowledge(self, message: str, workspace: Workspace, user_id: str) -> None:
+        """No more reminders of the episode that this message (an episode's id, or a reminder's name) is about."""
         now = self._clock.now()
-        await self._press(episode_id, workspace, lambda episode, zone: model.acknowledge(episode, user_id, now))
+        await self._press(message, workspace, lambda episode, _: model.acknowledge(episode, user_id, now))
 
-    async def snooze(self, episode_id: str, workspace: Workspace, user_id: str, choice: Snooze) -> None:
+    async def snooze(self, message: str, workspace: Workspace, user_id: str, choice: Snooze) -> None:
         """No reminder for some time."""
+        person = await self._who_is(workspace, user_id)
         now = self._clock.now()
 
-        def snooze(episode: Episode, zone: ZoneInfo) -> Outcome:
-            return model.snooze(episode, user_id, model.snooze_until(choice, now, zone), now)
+        def snooze(episode: Episode, set_up: store.SetUp) -> Outcome:
+            return model.snooze(episode, user_id, model.snooze_until(choice, now, _rules_for(person, set_up).zone), now)
 
-        await self._press(episode_id, workspace, snooze)
+        await self._press(message, workspace, snooze)
 
     async def _press(
-        self, episode_id: str, workspace: Workspace, pressed: Callable[[Episode, ZoneInfo], Outcome]
+        self, message: str, workspace: Workspace, pressed: Callable[[Episode, store.SetUp], Outcome]
     ) -> None:
+        """Raise ``LookupError`` where there is nothing to press any more."""
         async with self._database.read() as tx:
-            account, _ = await _of(tx, episode_id, workspace)
+            account, _ = await _of(tx, message, workspace)
             history = await self._history(tx, account.id)
 
         async def press(tx: AsyncConnection) -> None:
             balance, _ = await ledger.held_still(tx, account.id)  # one press after the other
-            _, episode = await _of(tx, episode_id, workspace)
-            zone = (await store.set_up_of(tx, account.id)).rules.zone
-            outcome = pressed(episode, zone)
+            _, episode = await _of(tx, message, workspace)
+            if episode.closed_at:
+                raise LookupError(message)
+            set_up = await store.set_up_of(tx, account.id)
+            outcome = pressed(episode, set_up)
             await store.keep(tx, account.id, outcome.episodes)
             now = self._clock.now()
-            await _say(tx, account, outlook(account, balance, history, now, zone), outcome.effects)
+            stands = outlook(account, balance, history, now, set_up.rules.zone)
+            await _say(tx, account, stands, outcome.effects)
+            if message != episode.id:
+                episode = next(iter(outcome.episodes), episode)
+                said = views.reminder(texts_for(account.language), episode, stands, message)
+                await routes.tell(tx, routes.key_of_warning(message), episode.place, said, now)
             await store.look_again(tx, account.id, now)
 
         await self._database.write(press)
 
-    async def why(self, episode_id: str, workspace: Workspace) -> tuple[Account, Trigger | None, str | None]:
+    async def why(self, message: str, workspace: Workspace) -> tuple[Account, Trigger | None, str | None]:
         """The account, the rule behind the warning unless it is no more, and who made it."""
         async with self._database.read() as tx:
-            account, episode = await _of(tx, episode_id, workspace)
+            account, episode = await _of(tx, message, workspace)
             set_up = await store.set_up_of(tx, account.id)
         return account, set_up.rules.triggers.get(episode.level), set_up.set_by
 
     # ── what owners set up ────────────────────────────────────────────────────────────────────────────────────────
 
     async def settings(self, workspace: Workspace, user_id: str) -> tuple[Account, Settings]:
-        """What holds now, for its form. Raise the reason why this person may not see it.
-
-        Where nobody chose, the account's days begin when those of the person who asks do.
-        """
+        """What holds now, for its form. Raise the reason why this person may not see it."""
         person = await self._who_is(workspace, user_id)
         async with self._database.read() as tx:
             account = may_set_up(await accounts.of_workspace(tx, workspace), user_id, person)
             set_up = await store.set_up_of(tx, account.id)
-        rules, channels = set_up.rules, set_up.channels
-        if not set_up.set_by and person and person.time_zone and is_zone(person.time_zone):
-            rules = replace(rules, time_zone=person.time_zone)
+        rules, channels = _rules_for(person, set_up), set_up.channels
         if channels is None:
             channels = [account.channel] if account.channel else []
         digest = set_up.digest_at is not None
@@ -280,6 +284,13 @@ def may_set_up(account: Account | None, user_id: str, person: Person | None) -> 
     return account
 
 
+def _rules_for(person: Person | None, set_up: store.SetUp) -> Rules:
+    """What was set up. Where nobody did, the account's days begin when those of the person who asks do."""
+    if set_up.set_by or not person or not person.time_zone or not is_zone(person.time_zone):
+        return set_up.rules
+    return replace(set_up.rules, time_zone=person.time_zone)
+
+
 def outlook(
     account: Account, balance: Credits, history: Mapping[datetime, Credits], now: datetime, zone: ZoneInfo
 ) -> views.Outlook:
@@ -288,12 +299,12 @@ def outlook(
     return views.Outlook(account.name, balance, run_out(spent, balance.nano, now, zone), now, zone)
 
 
-async def _of(tx: AsyncConnection, episode_id: str, workspace: Workspace) -> tuple[Account, Episode]:
-    """An episode of this workspace's account. Raise ``LookupError`` for any other."""
-    found = await store.episode(tx, episode_id)
+async def _of(tx: AsyncConnection, message: str, workspace: Workspace) -> tuple[Account, Episode]:
+    """The episode that a message to this workspace's account is about. Raise ``LookupError`` for any other."""
+    found = await store.episode(tx, routes.episode_of(message))
     account = await accounts.of_workspace(tx, workspace)
     if found is None or account is None or account.id != found[0]:
-        raise LookupError(episode_id)
+        raise LookupError(message)
     return account, found[1]
 
 
@@ -305,8 +316,8 @@ async def _say(tx: AsyncConnection, account: Account, stands: views.Outlook, eff
             case Say.OPEN | Say.UPDATE:
                 said = views.warning(texts, episode, stands)
             case Say.REMIND:
-                key = routes.key_of_warning(episode.id, stands.now)
-                said = views.reminder(texts, stands)
+                name = routes.reminder_of(episode.id, stands.now)
+                key, said = routes.key_of_warning(name), views.reminder(texts, episode, stands, name)
             case Say.RECOVER:
                 said = views.recovered(texts, stands)
             case Say.WITHDRAW:

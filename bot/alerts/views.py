@@ -57,10 +57,12 @@ class Outlook:
 
 def warning(texts: Texts, episode: Episode, outlook: Outlook) -> Said:
     """The living message of an episode, as long as it is open."""
-    said = stands(texts, _REACHED[episode.level], outlook)
-    if handled := _handled(texts, episode):
-        said = f"{said}\n{handled}"
-    return said, [SectionBlock(text=said), ActionsBlock(elements=_buttons(texts, episode))]
+    return _to_be_handled(texts, _REACHED[episode.level], episode, outlook, episode.id)
+
+
+def reminder(texts: Texts, episode: Episode, outlook: Outlook, name: str) -> Said:
+    """A message of its own, since an edit notifies nobody. Its buttons say its ``name``."""
+    return _to_be_handled(texts, "alert.reminder", episode, outlook, name)
 
 
 def recovered(texts: Texts, outlook: Outlook) -> Said:
@@ -71,11 +73,6 @@ def recovered(texts: Texts, outlook: Outlook) -> Said:
 def withdrawn(texts: Texts, outlook: Outlook) -> Said:
     """What it ends as when its level or its place is watched no more."""
     return _only(stands(texts, "alert.withdrawn", outlook))
-
-
-def reminder(texts: Texts, outlook: Outlook) -> Said:
-    """A message of its own, since an edit notifies nobody."""
-    return _only(stands(texts, "alert.reminder", outlook))
 
 
 def spike(texts: Texts, outlook: Outlook, *, today: Credits, usual: Credits) -> Said:
@@ -164,6 +161,11 @@ def _day(texts: Texts, outlook: Outlook, at: datetime) -> str:
     return texts("alert.date", date=local)
 
 
+def _to_be_handled(texts: Texts, key: str, episode: Episode, outlook: Outlook, name: str) -> Said:
+    said = "\n".join(filter(None, (stands(texts, key, outlook), _handled(texts, episode))))
+    return said, [SectionBlock(text=said), ActionsBlock(elements=_buttons(texts, episode, name))]
+
+
 def _handled(texts: Texts, episode: Episode) -> str:
     if episode.acknowledged_by:
         return texts("alert.acknowledged", who=mrkdwn.mention(episode.acknowledged_by))
@@ -173,25 +175,25 @@ def _handled(texts: Texts, episode: Episode) -> str:
     return ""
 
 
-def _buttons(texts: Texts, episode: Episode) -> list[ButtonElement | StaticSelectElement]:
+def _buttons(texts: Texts, episode: Episode, name: str) -> list[ButtonElement | StaticSelectElement]:
     """What can still be done. The block has no id: where Slack knows it, it keeps showing what was chosen."""
     snooze = StaticSelectElement(
         action_id=names.SNOOZE_ALERT,
         placeholder=texts("alert.snooze"),
-        options=[Option(value=f"{choice} {episode.id}", label=texts(key)) for choice, key in _SNOOZES.items()],
+        options=[Option(value=f"{choice} {name}", label=texts(key)) for choice, key in _SNOOZES.items()],
     )
     in_a_channel = not episode.place.startswith(("U", "W"))  # elsewhere an owner is told
-    acknowledge = ButtonElement(text=texts("alert.acknowledge"), action_id=names.ACKNOWLEDGE_ALERT, value=episode.id)
+    acknowledge = ButtonElement(text=texts("alert.acknowledge"), action_id=names.ACKNOWLEDGE_ALERT, value=name)
     return [
         ButtonElement(text=texts("alert.buy"), action_id=names.OPEN_BUY_FORM, style="primary"),
         *([ask_the_owner(texts)] if in_a_channel else []),
         *([] if episode.acknowledged_by else [acknowledge]),
         *([] if episode.acknowledged_by or episode.snoozed_by else [snooze]),
-        ButtonElement(text=texts("alert.why"), action_id=names.WHY_ALERT, value=episode.id),
+        ButtonElement(text=texts("alert.why"), action_id=names.WHY_ALERT, value=name),
     ]
 
 
 def chosen_snooze(value: str) -> tuple[Snooze, str]:
-    """For how long, and of which episode. Raise ``ValueError`` for what is no option of ours."""
-    choice, _, episode = value.partition(" ")
-    return Snooze(choice), episode
+    """For how long, and in which message. Raise ``ValueError`` for what is no option of ours."""
+    choice, _, name = value.partition(" ")
+    return Snooze(choice), name

@@ -19,7 +19,7 @@ from bot.accounts.model import Account, Person, Plan, Workspace
 from bot.alerts.forms import Settings
 from bot.alerts.model import Snooze
 from bot.alerts.reports import Reports
-from bot.alerts.routes import key_of, key_of_warning
+from bot.alerts.routes import key_of, key_of_warning, reminder_of
 from bot.alerts.rules import Amount, Level, Quiet, Rules
 from bot.alerts.service import Alerts
 from bot.alerts.tables import episodes, looks, settings
@@ -260,7 +260,7 @@ async def _heard_all(years: Years, office: Office) -> None:
     expected = list(office.expected())
     assert [each[1:] for each in was] == [(opened, closed) for opened, closed, _ in expected], office.zone
     keys = {
-        key_of_warning(id, at): at or opened
+        key_of_warning(reminder_of(id, at) if at else id): at or opened
         for (id, opened, _), (*_, reminders) in zip(was, expected, strict=True)
         for at in (None, *reminders)
     }
@@ -293,5 +293,5 @@ async def test_a_clock_that_jumps_doubles_nothing_and_silences_nothing(database:
     assert await years.heard(office) == {
         key_of("digest", str(_day(monday, office)), office.place, office.id): monday,
         key_of_warning(warning): monday,
-        key_of_warning(warning, wednesday): wednesday,
+        key_of_warning(reminder_of(warning, wednesday)): wednesday,
     }

@@ -127,7 +127,7 @@ def messages(texts: Texts) -> Iterator[Said]:
         yield from (warning(texts, each, outlook) for each in (ACKNOWLEDGED, SNOOZED))
         yield recovered(texts, outlook)
         yield withdrawn(texts, outlook)
-        yield reminder(texts, outlook)
+        yield from (reminder(texts, each, outlook, "epi_1:1793620800") for each in (episode(), ACKNOWLEDGED, SNOOZED))
         yield spike(texts, outlook, today=Credits(10**18), usual=Credits.ZERO)
         yield trial(texts, outlook, "U1")
         yield from (digest(texts, outlook, spent) for spent in SPENDS[:2])
@@ -275,7 +275,8 @@ def test_nothing_is_said_by_an_emoji_alone(language: str) -> None:
     texts = texts_for(language)
     kinds = [
         *(warning(texts, each, ACME) for each in (*map(episode, Level), ACKNOWLEDGED, SNOOZED)),
-        *(told(texts, ACME) for told in (recovered, withdrawn, reminder)),
+        *(told(texts, ACME) for told in (recovered, withdrawn)),
+        reminder(texts, episode(), ACME, "epi_1:1"),
         trial(texts, ACME, "U1"),
     ]
     assert len({words(said) for said in kinds}) == len(kinds)
@@ -287,7 +288,8 @@ def test_what_somebody_typed_is_only_text(name: str) -> None:
     spent = {each: {name or "m": Credits(10**9)} for each in WEEK}
     said = [
         *(warning(ENGLISH, each, outlook) for each in (*map(episode, Level), ACKNOWLEDGED, SNOOZED)),
-        *(told(ENGLISH, outlook) for told in (recovered, withdrawn, reminder)),
+        *(told(ENGLISH, outlook) for told in (recovered, withdrawn)),
+        reminder(ENGLISH, episode(), outlook, "epi_1:1"),
         spike(ENGLISH, outlook, today=Credits(1), usual=Credits(1)),
         trial(ENGLISH, outlook, "U1"),
         why(ENGLISH, name, Days(7), "U1"),
@@ -389,14 +391,16 @@ def test_days_are_the_accounts_own() -> None:
     at = datetime(2026, 11, 4, 20, tzinfo=UTC)
     found = run_out(at, at, at)
     for zone, day in (("Europe/Copenhagen", "Wednesday"), ("Pacific/Auckland", "Thursday")):
-        assert f"*{day}*" in reminder(ENGLISH, replace(ACME, run_out=found, zone=ZoneInfo(zone)))[0]
+        assert (
+            f"*{day}*" in reminder(ENGLISH, episode(), replace(ACME, run_out=found, zone=ZoneInfo(zone)), "epi_1:1")[0]
+        )
 
 
 @given(days=st.integers(1, 399), zone=st.sampled_from(["UTC", "Pacific/Kiritimati", "America/Los_Angeles"]))
 def test_a_name_of_a_day_is_only_said_of_the_nearest(days: int, zone: str) -> None:
     """“Monday”, a week before it, would be taken for today."""
     at = after(days=days)
-    said, _ = reminder(ENGLISH, replace(ACME, run_out=run_out(at, at, at), zone=ZoneInfo(zone)))
+    said, _ = reminder(ENGLISH, episode(), replace(ACME, run_out=run_out(at, at, at), zone=ZoneInfo(zone)), "epi_1:1")
     local = at.astimezone(ZoneInfo(zone))
     assert (f"{local:%A}" in said) == (days < 7)
     assert (f"{local:%B} {local.day}" in said) == (days >= 7)
@@ -423,11 +427,12 @@ def test_where_nothing_is_left_the_pace_is_said_and_no_day() -> None:
 
 
 @pytest.mark.parametrize("language", languages())
-def test_only_a_warning_has_buttons(language: str) -> None:
+def test_only_a_warning_and_its_reminders_have_buttons(language: str) -> None:
     """There is nothing that a test could mute, and nothing to be done about what is over."""
     texts = texts_for(language)
     for _, blocks in (
-        *(told(texts, ACME) for told in (recovered, withdrawn, reminder)),
+        recovered(texts, ACME),
+        withdrawn(texts, ACME),
         spike(texts, ACME, today=Credits(10**9), usual=Credits(1)),
         trial(texts, ACME, "U1"),
         why(texts, "Acme", Days(7), None),
@@ -442,7 +447,7 @@ def test_what_is_said_beside_the_warnings() -> None:
     assert [
         recovered(ENGLISH, silent)[0],
         withdrawn(ENGLISH, silent)[0],
-        reminder(ENGLISH, silent)[0],
+        reminder(ENGLISH, episode(), silent, "epi_1:1")[0],
         spike(ENGLISH, silent, today=Credits(30 * 10**9), usual=Credits(4 * 10**9))[0],
         trial(ENGLISH, silent, "U1")[0],
     ] == [

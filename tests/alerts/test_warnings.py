@@ -1,6 +1,9 @@
 """Warnings through the front door: use comes in over HTTP, warnings appear in Slack, people press their buttons."""
 
+import re
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import text
@@ -150,6 +153,50 @@ async def test_whoever_acknowledges_is_named_and_nobody_is_reminded(account: Acc
     assert len(account.warnings()) == 2
 
 
+async def test_a_reminder_has_the_buttons_of_its_warning_and_says_who_pressed_them(account: Account) -> None:
+    stage = account.stage
+    await account.spend(16)
+    await account.warned("almost out of credits")
+    await stage.wind(hours=4, minutes=1)
+    first = await account.warned("Reminder")
+    assert {names.OPEN_BUY_FORM, names.OPEN_ASK_FORM, names.ACKNOWLEDGE_ALERT, names.WHY_ALERT} < actions(first)
+    await stage.wind(hours=4, minutes=1)
+    await stage.eventually(lambda: len(account.warnings()) == 3, within=10, step=1.1)
+
+    for reminder in account.warnings()[1:]:
+        await stage.slack.press(MEMBER, reminder, names.ACKNOWLEDGE_ALERT)
+    await stage.until(lambda: all(f"<@{MEMBER}> looks after it" in each.text for each in account.warnings()))
+    assert not any(names.ACKNOWLEDGE_ALERT in actions(each) for each in account.warnings())
+
+    await account.stage.bought("50")
+    await stage.eventually(lambda: "enough credits again" in account.warnings()[0].text, within=600, step=61)
+    assert len(account.warnings()) == 3
+
+
+async def test_whoever_presses_an_old_reminder_hears_that_it_is_over(account: Account) -> None:
+    stage = account.stage
+    await account.spend(16)
+    await account.warned("almost out of credits")
+    await stage.wind(hours=4, minutes=1)
+    reminder = await account.warned("Reminder")
+    await stage.bought("50")
+    await stage.eventually(lambda: "enough credits again" in account.warnings()[0].text, within=600, step=61)
+
+    await stage.slack.press(MEMBER, reminder, names.ACKNOWLEDGE_ALERT)
+    assert "That warning is over" in await stage.whisper(MEMBER)
+
+
+async def test_where_nobody_set_up_anything_monday_morning_is_that_of_whoever_snoozes(account: Account) -> None:
+    stage = account.stage
+    await account.spend(16)
+    message = await account.warned("almost out of credits")
+    await stage.slack.press(OWNER, message, names.SNOOZE_ALERT, value="Until Monday")
+    await stage.until(lambda: f"<@{OWNER}> put reminders off" in account.warnings()[0].text)
+    [until] = re.findall(r"<!date\^([0-9]+)\^", account.warnings()[0].text.rpartition("\n")[2])
+    monday = datetime.fromtimestamp(int(until), ZoneInfo("Europe/Copenhagen"))
+    assert (monday.weekday(), monday.hour) == (0, 9)
+
+
 async def test_an_empty_account_is_told_so_beside_the_warning_before(account: Account) -> None:
     await account.spend(16)
     await account.warned("almost out of credits")
@@ -181,7 +228,7 @@ async def test_where_slack_takes_nothing_any_more_the_owners_get_one_mail(open_s
     assert {mail.to for mail in stage.world.mail.mails} == {("anna@acme.example",), ("bo@acme.example",)}
     for mail in stage.world.mail.mails:
         assert mail.subject == "The credits of Acme Labs are running out"
-        assert mail.body.startswith(":rotating_light: Acme Labs is out of credits. The balance is -1.00.")
+        assert mail.body.startswith("Acme Labs is out of credits. The balance is -1.00.")
     await stage.wind(hours=3)
     await stage.wind(hours=2)
     assert len(stage.world.mail.mails) == 2
