@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.accounts import store as accounts
 from bot.accounts.model import Account, AtZero, Plan, Workspace
+from bot.alerts import store as alerts
 from bot.cli.common import JSON, Opened, asynchronous, found
 from bot.clock import SystemClock
 from bot.db.engine import Database, must
@@ -93,6 +94,8 @@ async def accounts_edit(id: str, as_json: bool, owners: tuple[str, ...], **given
         async def change(tx: Any) -> Account:
             account = await wanted(tx)
             await accounts.replace(tx, account)
+            await ledger.held_still(tx, id)
+            await alerts.look_again(tx, id, SystemClock().now())  # its warnings may belong elsewhere now
             return account
 
         try:

@@ -1,6 +1,9 @@
 """Warnings through the front door: use comes in over HTTP, warnings appear in Slack, people press their buttons."""
 
+import asyncio
+import os
 import re
+import sys
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -233,6 +236,21 @@ async def test_where_slack_takes_nothing_any_more_the_owners_get_one_mail(open_s
     await stage.wind(hours=2)
     assert len(stage.world.mail.mails) == 2
     stage.slack.token_trouble = ""
+
+
+async def test_a_warning_follows_the_channel_that_an_operator_gives_the_account(each_account: Account) -> None:
+    stage = each_account.stage
+    other = stage.slack.add_channel("money", [OWNER, stage.slack.bot_user_id])
+    await each_account.spend(16)
+    await each_account.warned("almost out of credits")
+    editing = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "accounts", "edit", ACCOUNT, "--channel", other.id),
+        env={**os.environ, "DATABASE_URL": stage.bot.settings.database_url},
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    assert await editing.wait() == 0
+    await each_account.warned("almost out of credits", place=other.id)
+    await each_account.warned("not set up any more")
 
 
 async def test_whoever_asks_why_is_told_the_rule_and_who_made_it(account: Account) -> None:
