@@ -5,11 +5,12 @@ from datetime import date, timedelta
 from typing import Final
 
 from babel.dates import format_interval
-from slack_sdk.models.blocks import SectionBlock
+from slack_sdk.models.blocks import ActionsBlock, SectionBlock
 
-from bot.alerts.views import Outlook, Said, stands
+from bot.alerts.views import Outlook, Said, buy, stands
 from bot.money import GREATEST, NANO_PER_CREDIT, Credits, Usd
 from bot.slack import charts, mrkdwn
+from bot.slack.buttons import ask_the_owner
 from bot.text import Texts
 
 _SOON: Final = timedelta(weeks=2)  # run out by then, and the advice is to buy
@@ -22,23 +23,28 @@ def digest(texts: Texts, outlook: Outlook, spent: Mapping[date, Mapping[str, Cre
     used = charts.total(models.values())
     week = format_interval(min(spent), max(spent), "MMMMd", locale=texts.locale)
     model, cost = next(iter(models.items()))
+    to_buy = _to_buy(outlook, used)
     said = " ".join(
         [
             stands(texts, "alert.digest", outlook, used=used, week=week),
             texts("alert.digest_most", model=mrkdwn.escape(model), cost=cost),
-            _advice(texts, outlook, models, used),
+            texts("alert.advice_buy", amount=texts.short(to_buy)) if to_buy else _advice(texts, models, used),
         ]
     )
-    return said, [SectionBlock(text=said), *charts.by_day(texts, spent)]
+    buying = [ActionsBlock(elements=[buy(texts), ask_the_owner(texts)])] if to_buy else []
+    return said, [SectionBlock(text=said), *charts.by_day(texts, spent), *buying]
 
 
-def _advice(texts: Texts, outlook: Outlook, models: Mapping[str, Credits], used: Credits) -> str:
+def _to_buy(outlook: Outlook, used: Credits) -> Usd | None:
+    """What lasts for four weeks; None where what there is lasts long enough."""
     found, left = outlook.run_out, outlook.balance.nano
-    soon = found.likely - outlook.now < _SOON if found else left < used.nano * 2
-    if soon:
-        missing = (found.per_day * 28 if found else used.nano * 4) - left
-        amount = min(Usd.dollars(max(1, -(-missing // NANO_PER_CREDIT))), GREATEST)
-        return texts("alert.advice_buy", amount=texts.short(amount))
+    if not (found.likely - outlook.now < _SOON if found else left < used.nano * 2):
+        return None
+    missing = (found.per_day * 28 if found else used.nano * 4) - left
+    return min(Usd.dollars(max(1, -(-missing // NANO_PER_CREDIT))), GREATEST)
+
+
+def _advice(texts: Texts, models: Mapping[str, Credits], used: Credits) -> str:
     model, cost = next(iter(models.items()))
     percent = cost.nano * 100 // used.nano
     if len(models) > 1 and percent >= _MUCH:

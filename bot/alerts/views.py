@@ -185,12 +185,16 @@ def _buttons(texts: Texts, episode: Episode, name: str) -> list[ButtonElement | 
     in_a_channel = not episode.place.startswith(("U", "W"))  # elsewhere an owner is told
     acknowledge = ButtonElement(text=texts("alert.acknowledge"), action_id=names.ACKNOWLEDGE_ALERT, value=name)
     return [
-        ButtonElement(text=texts("alert.buy"), action_id=names.OPEN_BUY_FORM, style="primary"),
+        buy(texts),
         *([ask_the_owner(texts)] if in_a_channel else []),
         *([] if episode.acknowledged_by else [acknowledge]),
         *([] if episode.acknowledged_by or episode.snoozed_by else [snooze]),
         ButtonElement(text=texts("alert.why"), action_id=names.WHY_ALERT, value=name),
     ]
+
+
+def buy(texts: Texts) -> ButtonElement:
+    return ButtonElement(text=texts("alert.buy"), action_id=names.OPEN_BUY_FORM, style="primary")
 
 
 def chosen_snooze(value: str) -> tuple[Snooze, str]:

@@ -154,6 +154,20 @@ async def test_on_monday_the_week_is_told_with_a_chart_and_its_figures(account: 
     assert "used *2.00* credits" in (await account.heard("digest", 2)).text
 
 
+async def test_who_is_advised_to_buy_can_do_so_from_the_digest(account: Account) -> None:
+    stage = account.stage
+    await stage.bought("25")
+    await account.wants_digests()
+    await account.spend(14)
+    await account.rolled_up()
+    await account.wind_to_monday()
+    message = await account.heard("digest")
+    assert "Advice: buy $" in message.text
+    stage.slack.views.clear(OWNER)
+    await stage.slack.press(OWNER, message, names.OPEN_BUY_FORM)
+    await stage.until(lambda: (form := stage.slack.modal(OWNER)) and form.view["callback_id"] == names.BUY_FORM)
+
+
 async def test_nobody_gets_a_digest_who_did_not_choose_it(account: Account) -> None:
     await account.stage.bought("100")
     await account.spend(5)

@@ -437,7 +437,7 @@ def test_only_a_warning_and_its_reminders_have_buttons(language: str) -> None:
         trial(texts, ACME, "U1"),
         why(texts, "Acme", Days(7), None),
         dead_route(texts, "Acme", route="C1", error="is_archived", instead=None),
-        digest(texts, ACME, SPENDS[0]),
+        digest(texts, replace(ACME, run_out=None), SPENDS[-1]),
     ):
         assert not {"actions", "input"} & {block.type for block in blocks}
 
@@ -507,7 +507,8 @@ def test_a_digest() -> None:
         "Fri, Oct 30 | 2.00 | 1.00 | 3.00\n"
         "Sat, Oct 31 | 0.00 | 0.00 | 0.00\n"
         "Sun, Nov 1 | 0.00 | 0.00 | 0.00\n"
-        "Total | 10.00 | 5.00 | 15.00"
+        "Total | 10.00 | 5.00 | 15.00\n"
+        "[Buy credits] [Ask the owner]"
     )
 
 
