@@ -357,6 +357,7 @@ class Bot:
             "ledger_entries": lambda: float(self.audit.entries),
             "credits_held": lambda: self.audit.total.cents / 100,
             "purchases_at_work": lambda: float(self._workers.busy),
+            "warnings_missed": lambda: float(self.alerts.missed),
         }
         for name, read in gauges.items():
             Gauge(f"credits_bot_{name}", name.replace("_", " "), registry=registry).set_function(read)

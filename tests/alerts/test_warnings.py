@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 from sqlalchemy import text
 
@@ -41,6 +42,19 @@ class Account:
         events = [use(f"use-{self._uses + n}") for n in range(credits)]
         self._uses += credits
         assert (await self._program.send(*events)).status_code == 204
+
+    async def looks(self) -> list[int | None]:
+        """When the account is due to be looked at, once it has been."""
+        async with self.stage.bot.database.read() as tx:
+            due = text("SELECT due_at FROM alert_looks WHERE account_id = :account")
+            return list((await tx.execute(due, {"account": ACCOUNT})).scalars())
+
+    async def looked_at(self) -> bool:
+        return await self.looks() == [None]
+
+    async def used_before(self) -> bool:
+        """Whether its first use has been looked at."""
+        return await self.looks() not in ([], [None])
 
     async def addresses(self) -> bool:
         """Whether the owners' are known."""
@@ -125,20 +139,9 @@ async def test_a_first_use_has_the_account_looked_at_later_and_not_at_each_use_t
 ) -> None:
     stage = each_account.stage
 
-    async def looks() -> list[int | None]:
-        async with stage.bot.database.read() as tx:
-            due = text("SELECT due_at FROM alert_looks WHERE account_id = :account")
-            return list((await tx.execute(due, {"account": ACCOUNT})).scalars())
-
-    async def looked_at() -> bool:
-        return await looks() == [None]
-
-    async def later() -> bool:
-        return await looks() not in ([], [None])
-
-    await stage.eventually(looked_at, within=10, step=2.1)
+    await stage.eventually(each_account.looked_at, within=10, step=2.1)
     await each_account.spend(1)
-    await stage.eventually(later, within=10, step=2.1)
+    await stage.eventually(each_account.used_before, within=10, step=2.1)
 
 
 async def test_whoever_acknowledges_is_named_and_nobody_is_reminded(account: Account) -> None:
@@ -265,6 +268,24 @@ async def test_a_kill_between_the_debit_and_the_warning_loses_no_warning(each_ac
     await each_account.stage.restart()
     await each_account.warned("almost out of credits")
     assert len(each_account.warnings()) == 1
+
+
+async def test_what_nobody_noticed_is_found_within_the_hour_and_counted(account: Account) -> None:
+    stage = account.stage
+    lose = "CREATE TRIGGER deaf BEFORE INSERT ON ledger_crossings BEGIN SELECT RAISE(IGNORE); END"
+    await stage.eventually(account.looked_at, within=10, step=2.1)
+    await account.spend(14)
+    await stage.eventually(account.used_before, within=10, step=2.1)
+    await stage.bot.database.write(lambda tx: tx.execute(text(lose)))
+    await account.spend(2)
+    await stage.wind(minutes=1)
+    assert account.warnings() == []
+
+    await stage.wind(hours=1)
+    await account.warned("almost out of credits", "9.00")
+    async with httpx.AsyncClient() as client:
+        counted = (await client.get(f"{stage.bot.server.url}/metrics")).text
+    assert "credits_bot_warnings_missed 1.0" in counted
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
