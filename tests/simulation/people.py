@@ -29,6 +29,7 @@ from .world import ANNA, BO, MAJA, OWNERS, TEAM, Form, Json, World
 HOME = Home("", TEAM)
 AMOUNTS = (100, 2500, 2500, 12_345, 10_000_000)
 ACK_WITHIN = 3.0
+_BUYING = "SELECT * FROM purchases WHERE status IN ({})".format(", ".join(f"'{status}'" for status in LIVE))
 _FORM_TITLE = texts_for(None)("buy.title")
 
 
@@ -316,13 +317,24 @@ class Courier:
 
 
 async def lose_right(world: World) -> None:
-    """An owner is demoted, leaves, or the plan lapses; often that is put right again."""
+    """An owner is demoted, leaves, or the plan lapses, often while they are buying; often that is put right again."""
     await asyncio.sleep(world.random.uniform(0, 0.9) * world.odds.length)
     kind, user = world.random.choice(["demoted", "lapsed", "left"]), world.random.choice(OWNERS)
+    if world.random.random() < 0.7:
+        user = await _somebody_buying(world) or user
     await _set(world, kind, user, right=False)
     if world.random.random() < 0.6:
         await asyncio.sleep(world.random.uniform(10, 1800))
         await _set(world, kind, user, right=True)
+
+
+async def _somebody_buying(world: World) -> str | None:
+    """The first who has a purchase under way from now on."""
+    while world.troubled:
+        for row in world.rows(_BUYING):
+            return str(row["buyer_id"])
+        await asyncio.sleep(0.5)
+    return None
 
 
 async def _set(world: World, kind: str, user: str, *, right: bool) -> None:
@@ -356,8 +368,7 @@ async def jump(world: World) -> None:
 
 async def tidy_up(world: World) -> None:
     """Pages that wait for people who went away, or never knew that their form had arrived."""
-    live = ", ".join(f"'{status}'" for status in LIVE)
-    for row in world.rows(f"SELECT * FROM purchases WHERE status IN ({live})"):
+    for row in world.rows(_BUYING):
         buyer = Buyer(world)
         buyer.user = row["buyer_id"]
         if row["id"] in world.abandoned or world.random.random() < world.odds.abandons:

@@ -113,10 +113,11 @@ def _rights(world: World) -> Iterator[str]:
         if charge.sent is not None:
             if not world.rights.held(charge.buyer, charge.sent - A_MOMENT, charge.sent):
                 yield f"I8: {charge.purchase} was charged for {charge.buyer}, who had long lost the right"
-        elif not world.rights.held(charge.buyer, charge.at - A_PAGE_STAYS_OPEN, charge.at):
-            lost = world.rights.lost_at(charge.buyer, charge.at)
-            if not any(lost <= trouble <= charge.at for trouble in world.troubles):
-                yield f"I8: {charge.purchase} could still be paid by {charge.buyer}, who had long lost the right"
+            continue
+        lately = charge.at - A_PAGE_STAYS_OPEN
+        untroubled = not any(lately <= trouble <= charge.at for trouble in world.troubles)
+        if untroubled and not world.rights.held(charge.buyer, lately, charge.at):
+            yield f"I8: {charge.purchase} could still be paid by {charge.buyer}, who had long lost the right"
 
 
 def _cards(world: World, rows: list[Purchase]) -> Iterator[str]:

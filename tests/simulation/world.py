@@ -112,9 +112,6 @@ class Rights:
         changes = [*self.history[user], (float("inf"), False)]
         return any(may_buy and begin <= until and end >= since for (begin, may_buy), (end, _) in pairwise(changes))
 
-    def lost_at(self, user: str, before: float) -> float:
-        return max((at for at, may_buy in self.history[user] if not may_buy and at <= before), default=0.0)
-
 
 class World:
     """``play`` it, then look at it with ``truths``."""
