@@ -5,7 +5,7 @@ episode; any other names what it is, once for what, where, and for which account
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -126,6 +126,12 @@ async def tell(tx: AsyncConnection, key: str, place: str, said: Said, at: dateti
     text, blocks = said
     to = User(place) if place[:1] in "UW" else Channel(place)
     await outbox.owe(tx, Message(key, to, text, [block.to_dict() for block in blocks]), at)
+
+
+async def retire_reminders(tx: AsyncConnection, episode_id: str, at: datetime) -> None:
+    """What they said stays. What can be done stands below a newer message, or needs to be done no more."""
+    for reminder in await outbox.beginning(tx, f"{key_of_warning(episode_id)}:"):
+        await outbox.owe(tx, replace(reminder, blocks=reminder.blocks[:1]), at)
 
 
 async def lost_by(tx: AsyncConnection, dead: Dead) -> str | None:

@@ -312,6 +312,8 @@ async def _say(tx: AsyncConnection, account: Account, stands: views.Outlook, eff
     texts = texts_for(account.language)
     for say, episode in effects:
         key = routes.key_of_warning(episode.id)
+        if say in (Say.REMIND, Say.RECOVER, Say.WITHDRAW):
+            await routes.retire_reminders(tx, episode.id, stands.now)
         match say:
             case Say.OPEN | Say.UPDATE:
                 said = views.warning(texts, episode, stands)

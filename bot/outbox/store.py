@@ -12,7 +12,7 @@ from sqlalchemy import Executable, Integer, Select, and_, bindparam, case, delet
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.outbox.model import LEASE, LONGEST_WAIT, TOKEN_REFUSED, Message, Owed, User
+from bot.outbox.model import LEASE, LONGEST_WAIT, TOKEN_REFUSED, Channel, Message, Owed, User
 from bot.outbox.tables import outbox
 
 _row = outbox.c
@@ -219,6 +219,13 @@ async def dead(tx: AsyncConnection) -> Sequence[Dead]:
         .order_by(_row.updated_at.desc(), _row.key)
     )
     return [Dead(*row) for row in rows]
+
+
+async def beginning(tx: AsyncConnection, prefix: str) -> Sequence[Message]:
+    """The messages whose keys begin so, as they ought to look."""
+    query = select(_row.key, _row.user_id, _row.channel, _row.text, _row.blocks)
+    rows = await tx.execute(query.where(_row.key > prefix, _row.key < f"{prefix}~").order_by(_row.key))
+    return [Message(key, User(user) if user else Channel(channel), *said) for key, user, channel, *said in rows]
 
 
 async def never_posted(tx: AsyncConnection, keys: Sequence[str]) -> Sequence[str]:
