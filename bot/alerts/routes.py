@@ -130,7 +130,7 @@ async def tell(tx: AsyncConnection, key: str, place: str, said: Said, at: dateti
 
 async def retire_reminders(tx: AsyncConnection, episode_id: str, at: datetime) -> None:
     """What they said stays. What can be done stands below a newer message, or needs to be done no more."""
-    for reminder in await outbox.beginning(tx, f"{key_of_warning(episode_id)}:"):
+    for reminder in await outbox.numbered(tx, f"{key_of_warning(episode_id)}:"):
         await outbox.owe(tx, replace(reminder, blocks=reminder.blocks[:1]), at)
 
 

@@ -221,10 +221,11 @@ async def dead(tx: AsyncConnection) -> Sequence[Dead]:
     return [Dead(*row) for row in rows]
 
 
-async def beginning(tx: AsyncConnection, prefix: str) -> Sequence[Message]:
-    """The messages whose keys begin so, as they ought to look."""
+async def numbered(tx: AsyncConnection, prefix: str) -> Sequence[Message]:
+    """The messages whose keys are this and a number that begins with 0 to 8, as they ought to look."""
     query = select(_row.key, _row.user_id, _row.channel, _row.text, _row.blocks)
-    rows = await tx.execute(query.where(_row.key > prefix, _row.key < f"{prefix}~").order_by(_row.key))
+    within = _row.key.between(f"{prefix}0", f"{prefix}9")  # signs are in another order in each database, digits are not
+    rows = await tx.execute(query.where(within, _row.key.startswith(prefix, autoescape=True)).order_by(_row.key))
     return [Message(key, User(user) if user else Channel(channel), *said) for key, user, channel, *said in rows]
 
 

@@ -159,8 +159,8 @@ async def test_whoever_acknowledges_is_named_and_nobody_is_reminded(account: Acc
     assert len(account.warnings()) == 2
 
 
-async def test_a_reminder_has_the_buttons_of_its_warning_and_says_who_pressed_them(account: Account) -> None:
-    stage = account.stage
+async def test_a_reminder_has_the_buttons_of_its_warning_and_says_who_pressed_them(each_account: Account) -> None:
+    account, stage = each_account, each_account.stage
     await account.spend(16)
     await account.warned("almost out of credits")
     await stage.wind(hours=4, minutes=1)
