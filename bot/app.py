@@ -60,7 +60,7 @@ from bot.purchases.worker import PurchaseWorker
 from bot.settings import MailServer, Settings
 from bot.slack import bolt
 from bot.slack.boundary import Boundary
-from bot.slack.client import SlackClient
+from bot.slack.client import SlackClient, SlackRefused
 from bot.slack.socket import SocketMode
 from bot.support.cards import Cards as SupportCards
 from bot.support.listeners import WORDS as SUPPORT_WORDS
@@ -88,6 +88,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _ASK_STRIPE_EVERY = 15.0  # seconds; a payment is credited within a minute though every webhook is lost
+_TRY_TOKEN_EVERY = 60.0
 _PROVE_EVERY = 300.0
 _PROVE_ALL_EVERY = timedelta(days=1)  # in between, what is new and every balance
 _COMMITTED_WITHIN = timedelta(minutes=2)  # no transaction takes so long
@@ -164,6 +165,8 @@ class Bot:
         self._workers.free_again = self._nudge_purchases
         self.clockwork.every(_ASK_STRIPE_EVERY, "what happened at Stripe", self._worker.listen)
         self.clockwork.every(_PROVE_EVERY, "proof of the books", self._prove)
+        self._token_trouble: str | None = None
+        self.clockwork.every(_TRY_TOKEN_EVERY, "the token of Slack", self._try_token)
         rater = Rater(self.database)
         self.meter = Meter(self.database, clock, rater)
         self.meter.nudge = self.clockwork.every(_LOOK_FOR_USAGE_EVERY, "usage", self.meter.work).nudge
@@ -350,6 +353,17 @@ class Bot:
             logger.error("the books are wrong: %s", problem)
         return 0
 
+    async def _try_token(self) -> int:
+        """Whether Slack takes the bot's token. A bot that it refuses still hears people, and cannot answer them."""
+        try:
+            await self.slack.whoami()
+        except SlackRefused as refused:
+            self._token_trouble = f"Slack refuses SLACK_BOT_TOKEN ({refused}): credits-bot doctor says how to mend it"
+            logger.error(self._token_trouble)  # noqa: TRY400 - the sentence says all
+        else:
+            self._token_trouble = None
+        return 0
+
     def _health(self) -> Health:
         registry = CollectorRegistry()
         gauges = {
@@ -376,7 +390,7 @@ class Bot:
         return None
 
     async def _slack_trouble(self) -> str | None:
-        return await self._socket.trouble() if self._socket else None
+        return self._token_trouble or (await self._socket.trouble() if self._socket else None)
 
     async def _stripe_trouble(self) -> str | None:
         return self._worker.stripe_trouble

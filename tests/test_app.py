@@ -71,6 +71,28 @@ async def test_readiness_says_what_stripe_last_answered(open_small_stage: OpenSt
     await stage.until(lambda: _is_ready(stage))
 
 
+async def test_a_token_that_slack_refuses_is_said_at_once_and_until_it_is_mended(open_small_stage: OpenStage) -> None:
+    """Socket Mode has a token of its own: the bot hears people all the same, and could not answer them."""
+    stage = await open_small_stage(slack_bot_token="xoxb-of-yesterday")
+    said = "Slack refuses SLACK_BOT_TOKEN (invalid_auth): credits-bot doctor says how to mend it"
+    await stage.until(lambda: _is_wrong(stage, {"slack": said}))
+    assert [line for line in stage.interesting() if said in line]
+
+    del stage.settings["slack_bot_token"]
+    await stage.restart()
+    await stage.until(lambda: _is_ready(stage))
+    stage.slack.token_trouble = "token_revoked"
+    await stage.wind(60)
+    await stage.until(lambda: _is_wrong(stage, {"slack": said.replace("invalid_auth", "token_revoked")}))
+    stage.slack.token_trouble = ""
+    await stage.wind(60)
+    await stage.until(lambda: _is_ready(stage))
+
+
+async def _is_wrong(stage: Stage, wrong: dict[str, str]) -> bool:
+    return await _wrong(stage) == wrong
+
+
 async def _is_ready(stage: Stage) -> bool:
     return (await ready(stage))[0] == 200
 
