@@ -272,6 +272,8 @@ def test_an_id_or_a_workspace_is_taken_once(on_both: Run) -> None:
         (["accounts", "show"], "ID"),
         (["ledger", "statement", "acme", "--since", "yesterday"], "--since"),
         (["ledger", "statement", "acme", "--month", "2026-11", "--since", "2026-11-01"], "--month or --since"),
+        (["ledger", "statement", "acme", "--since", "2026-12-01", "--until", "2026-11-01"], "--since"),
+        (["ledger", "statement", "acme", "--since", "2026-12-01", "--until", "2026-12-01"], "--since"),
         (["accounts", "edit", "x", "--trial-ends", "soon"], "--trial-ends"),
         (["nonsense"], "nonsense"),
         (["run", "--nonsense"], "--nonsense"),
@@ -280,6 +282,12 @@ def test_an_id_or_a_workspace_is_taken_once(on_both: Run) -> None:
 )
 def test_a_misused_command_is_told_and_ends_with_2(words: list[str], named: str, run: Run) -> None:
     assert named in run(*words, code=2).stderr.splitlines()[-1]
+
+
+def test_where_there_is_no_account_yet_a_person_is_told_how_one_is_made(run: Run) -> None:
+    listed = run("accounts", "list")
+    assert (listed.stdout, listed.stderr) == ("", "There are no accounts yet: credits-bot accounts add --help\n")
+    assert run("accounts", "list", "--json").output == "[]\n"
 
 
 @pytest.mark.parametrize("words", [("accounts", "show"), ("accounts", "edit"), ("ledger", "statement")], ids=" ".join)

@@ -144,6 +144,8 @@ async def accounts_list(as_json: bool) -> None:
         if as_json:
             parked = await usage.waiting(tx)
             click.echo(json.dumps([await _facts(tx, account, parked) for account in known], indent=2))
+        elif not known:
+            click.echo("There are no accounts yet: credits-bot accounts add --help", err=True)
         for account in () if as_json else known:
             balance = await ledger.balance(tx, account.id)
             click.echo(f"{account.id}  {account.name}  {account.plan}  {balance}")

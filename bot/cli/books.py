@@ -56,6 +56,8 @@ async def ledger_statement(
         raise click.UsageError("give either --csv or --json")
     if month and (since or until):
         raise click.UsageError("give either --month or --since and --until")
+    if since and until and since >= until:
+        raise click.UsageError("--since must be before --until: that is the day after the last")
     bounds: Sequence[datetime | None] = [day and day.replace(tzinfo=UTC) for day in (since, until)]
     write = statement.as_csv if as_csv else statement.as_json if as_json else statement.as_text
     async with Opened(migrated=True) as database:

@@ -95,7 +95,7 @@ async def page(port: int) -> AsyncIterator[str]:
             mails=world.mail.mails,
             roles=ROLES,
         )
-        server = Server(served.app, port=port)
+        server = Server(served.app, port=port, chosen_by="--port chooses another")
         await server.start()
         try:
             yield server.url

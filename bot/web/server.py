@@ -20,12 +20,18 @@ class CannotListen(OSError):
 
 
 class Server:
-    """One listening address. ``url`` is known once ``start`` has returned; it keeps its port for another start."""
+    """One listening address. ``url`` is known once ``start`` has returned; it keeps its port for another start.
 
-    def __init__(self, app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> None:
+    ``chosen_by`` says what to change where the address cannot be had.
+    """
+
+    def __init__(
+        self, app: ASGIApp, host: str = "127.0.0.1", port: int = 0, *, chosen_by: str = "HOST and PORT"
+    ) -> None:
         self._app = app
         self._host = host
         self._port = port
+        self._chosen_by = chosen_by
         self._inner: _Inner | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -37,7 +43,7 @@ class Server:
 
     async def start(self) -> None:
         """Listen and answer. Raise ``CannotListen`` when the port is taken."""
-        listener = _listen(self._host, self._port)
+        listener = _listen(self._host, self._port, self._chosen_by)
         self._port = listener.getsockname()[1]
         config = uvicorn.Config(
             self._run,
@@ -158,12 +164,12 @@ class _Inner(uvicorn.Server):
         return True
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, chosen_by: str) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.create_server(address[:2], family=family)
     except OSError as error:
-        why = f"cannot listen on {host}:{port} (HOST and PORT): {error.strerror}"
+        why = f"cannot listen on {host}:{port} ({chosen_by}): {error.strerror}"
         raise CannotListen(error.errno, why) from None
     # asyncio does this only for sockets it has made itself; without it every answer waits 40 ms for Nagle.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

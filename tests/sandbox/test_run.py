@@ -46,7 +46,7 @@ def test_a_port_that_is_taken_is_told_in_one_line(tmp_path: Path) -> None:
         ran = subprocess.run([*SANDBOX, "--port", port], cwd=tmp_path, capture_output=True, text=True, timeout=60)
 
     assert ran.returncode == 1
-    assert re.fullmatch(rf"Error: .*{port}.*\n", ran.stderr)
+    assert re.fullmatch(rf"Error: .*{port} \(--port chooses another\).*\n", ran.stderr)
 
 
 def test_without_its_packages_the_sandbox_says_what_to_install(tmp_path: Path) -> None:
