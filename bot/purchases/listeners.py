@@ -24,7 +24,7 @@ from bot.purchases.model import LIVE, JustBought, PayWith, Purchase
 from bot.purchases.service import Purchases, Submission
 from bot.purchases.typed import refuse_amount, to_fill_in, why_unread
 from bot.purchases.views import LONGEST_AMOUNT, QUICK, Form, again_form, buy_form, stands, wants_page
-from bot.slack import names
+from bot.slack import mrkdwn, names
 from bot.slack.boundary import Boundary, Listener, notice, with_support
 from bot.slack.client import SlackRefused, ask
 from bot.slack.payloads import sender
@@ -74,7 +74,7 @@ class Listeners:
     async def command(self, args: AsyncArgs) -> None:
         """``/buy-credits``, ``/buy-credits 250``, ``/buy-credits help``, or a word of another feature."""
         faultpoint("K1")
-        typed = " ".join((args.body.get("text") or "").split())
+        typed = " ".join(mrkdwn.unescape(args.body.get("text") or "").split())
         if typed.lower() in _HELP:
             texts = self._texts_of(sender(args.body).user_id)
             said = texts("command.help", support=self._support, example=texts.write_amount(QUICK[-1]), **texts.limits)

@@ -10,6 +10,11 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def unescape(text: str) -> str:
+    """What a person typed, from what Slack makes of it in a command or a message."""
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
 def mention(user_id: str) -> str:
     return f"<@{user_id}>"
 
@@ -42,4 +47,4 @@ def plain(markup: str) -> str:
     """Markup as text that a person could have typed: names, links and times by their words."""
     shown = re.sub(r"<[^<>|]*\|([^<>]*)>", r"\1", markup)
     shown = re.sub(r"<(?:mailto:|tel:)?([^<>]*)>", r"\1", shown)
-    return shown.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    return unescape(shown)

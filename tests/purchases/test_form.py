@@ -205,6 +205,15 @@ async def test_an_unknown_word_is_answered_with_what_is_known(stage: Stage) -> N
     assert stage.slack.modal(OWNER) is None
 
 
+async def test_what_slack_escaped_is_shown_as_it_was_typed(stage: Stage) -> None:
+    await stage.slack.command(OWNER, stage.home, "/buy-credits R&amp;D &lt;now&gt;")
+    assert "“R&amp;D &lt;now&gt;”" in await stage.whisper()
+
+    form = await stage.form("&lt;25&gt; &amp; more")
+    assert "“&lt;25&gt; &amp; more” is not an amount" in says(form)
+    assert "<25> & more" in str(form.blocks)  # in the field
+
+
 async def test_the_global_shortcut_opens_the_same_form(stage: Stage) -> None:
     assert (await stage.slack.shortcut(OWNER, "buy_credits")).ok
 
