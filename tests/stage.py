@@ -170,7 +170,7 @@ class Stage:
         """Move everybody's clock; whatever became due happens."""
         await run.wind(self.world, self.bot, timedelta(seconds=seconds, **units))
 
-    async def until(self, truth: Callable[[], Any], *, timeout: float = 8.0) -> Any:
+    async def until(self, truth: Callable[[], Any], *, timeout: float = 25.0) -> Any:
         """Wait, without winding, for the first true answer."""
         async with asyncio.timeout(timeout):
             while True:
