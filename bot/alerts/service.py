@@ -172,6 +172,7 @@ class Alerts:
             now = self._clock.now()
             stands = outlook(account, balance, history, now, set_up.rules.zone)
             await _say(tx, account, stands, outcome.effects)
+            await routes.retire_reminders(tx, episode.id, now)
             if message != episode.id:
                 episode = next(iter(outcome.episodes), episode)
                 said = views.reminder(texts_for(account.language), episode, stands, message)

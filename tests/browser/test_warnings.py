@@ -30,7 +30,7 @@ pytestmark = [
 async def test_credits_run_low_somebody_looks_after_it_and_buys_from_the_warning(
     browser: Browser, tmp_path: Path
 ) -> None:
-    async with running_sandbox(tmp_path) as address, looking_at(address, browser, height=1475) as window:
+    async with running_sandbox(tmp_path) as address, looking_at(address, browser, height=1550) as window:
         await begin_on_a_tuesday_at_noon(window, address)
         await window.buy("24")
         for day in ("Tuesday", "Wednesday", "Thursday"):
@@ -50,6 +50,7 @@ async def test_credits_run_low_somebody_looks_after_it_and_buys_from_the_warning
         await expect(reminders).to_have_count(1)
         await warning.get_by_role("button", name="Acknowledge").click()
         await expect(warning).to_contain_text("@Anna Berg looks after it: there are no more reminders.")
+        await expect(reminders.get_by_role("button")).to_have_count(0)
         await spend(window, "Saturday")
 
         await window.wind("1 day")
