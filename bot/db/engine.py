@@ -109,6 +109,8 @@ class Database:
         if not self.is_sqlite:
             yield
             return
+        if not self.file.parent.is_dir():  # the lock would make it
+            raise Outage("database", f"there is no folder {self.file.parent}")
         lock = FileLock(f"{self.file}.run.lock", timeout=0, mode=0o600)
         try:
             lock.acquire()

@@ -208,6 +208,15 @@ async def test_a_folder_that_cannot_be_is_an_outage(tmp_path: Path) -> None:
     await database.dispose()
 
 
+async def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    """A misspelt address must not become an empty set of books."""
+    database = Database(_url(tmp_path / "mispelt" / "credits.db"))
+    with pytest.raises(Outage, match="there is no folder"), database.only_process():
+        pass
+    assert not (tmp_path / "mispelt").exists()
+    await database.dispose()
+
+
 async def test_a_database_that_somebody_keeps_locked_is_an_outage_and_then_works_again(file: Path) -> None:
     database = Database(_url(file), patience=0.2)
     with sqlite3.connect(file, isolation_level=None) as other:
