@@ -514,7 +514,7 @@ def test_a_digest() -> None:
 
 @pytest.mark.parametrize("spent", SPENDS, ids=range(len(SPENDS)))
 def test_the_chart_and_the_table_have_the_same_figures(spent: Mapping[date, Mapping[str, Credits]]) -> None:
-    _, (_, chart, table) = digest(ENGLISH, ACME, spent)
+    _, (_, chart, table, *_) = digest(ENGLISH, ACME, spent)
     series = chart.to_dict()["chart"]["series"]
     rows = [[cell["text"].replace(",", "") for cell in row[1:]] for row in table.to_dict()["rows"]]
     charted = [[f"{point['value']:.2f}" for point in each["data"]] for each in series]
@@ -525,7 +525,7 @@ def test_the_chart_and_the_table_have_the_same_figures(spent: Mapping[date, Mapp
 
 
 def test_models_beyond_the_costliest_five_are_one() -> None:
-    _, (_, chart, table) = digest(ENGLISH, ACME, spend([f"m{n}" for n in range(1, 8)]))
+    _, (_, chart, table, *_) = digest(ENGLISH, ACME, spend([f"m{n}" for n in range(1, 8)]))
     assert [each["name"] for each in chart.to_dict()["chart"]["series"]] == ["m7", "m6", "m5", "m4", "m3", "Others"]
     assert [cell["text"] for cell in table.to_dict()["rows"][1]][1:] == [
         *("7.00", "6.00", "5.00", "4.00", "3.00", "3.00", "28.00")
