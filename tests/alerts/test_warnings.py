@@ -139,9 +139,9 @@ async def test_a_first_use_has_the_account_looked_at_later_and_not_at_each_use_t
 ) -> None:
     stage = each_account.stage
 
-    await stage.eventually(each_account.looked_at, within=10, step=2.1)
+    await stage.eventually(each_account.looked_at, within=60, step=2.1)
     await each_account.spend(1)
-    await stage.eventually(each_account.used_before, within=10, step=2.1)
+    await stage.eventually(each_account.used_before, within=60, step=2.1)
 
 
 async def test_whoever_acknowledges_is_named_and_nobody_is_reminded(account: Account) -> None:

@@ -49,7 +49,7 @@ async def test_a_card_that_was_declined_leads_there_while_the_purchase_can_still
     declined = "Visa •••• 0341 was declined"
 
     card = await stage.said(declined, "Pay $25.00")
-    assert "Contact support" in buttons(stage.slack.modal(OWNER))
+    await stage.until(lambda: "Contact support" in buttons(stage.slack.modal(OWNER)))
     await press_support(stage, card)
     await write(stage, "Why?")
 
