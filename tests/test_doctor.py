@@ -398,8 +398,8 @@ async def test_stuck_purchases_are_named(ward: Ward) -> None:
 @on_sqlite
 async def test_usage_that_waits_is_told_with_what_it_waits_for(ward: Ward) -> None:
     waiting = [
-        Parked("acme", "openai", "gpt-9", "no_price", 3, datetime(2026, 11, 3, tzinfo=UTC)),
-        Parked("acme", "anthropic", "claude", "no_cached_price", 1, datetime(2026, 11, 4, tzinfo=UTC)),
+        Parked("acme", "openai", "gpt-9", "no_price", 3, datetime(2026, 11, 3, 9, 30, tzinfo=UTC)),
+        Parked("acme", "anthropic", "claude", "no_cached_price", 1, datetime(2026, 11, 4, 9, 30, 1, 5, tzinfo=UTC)),
         Parked("tiny", "openai", "gpt\x1b[2J", "overdrawn", 2, datetime(2026, 11, 5, tzinfo=UTC)),
     ]
 
@@ -417,7 +417,7 @@ async def test_usage_that_waits_is_told_with_what_it_waits_for(ward: Ward) -> No
     )
     assert unpriced.mend == (
         "credits-bot prices import FILE, with a price for openai gpt-9 from 2026-11-03 on; "
-        "anthropic claude with cached_input from 2026-11-04 on"
+        "anthropic claude with cached_input from 2026-11-04T09:30:01.000005Z on"
     )
     assert overdrawn.found == r"parked: 2 uses of 'openai gpt\x1b[2J' of tiny (beyond its overdraft)"
     assert overdrawn.mend == "its owner buys credits, or credits-bot accounts edit tiny --overdraft CREDITS"
