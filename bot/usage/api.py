@@ -119,8 +119,12 @@ class Api:
         bearer = await self._gate.admit(request.headers, Scope.USAGE)
         try:
             wanted = _WANTED.decode(await request.body())
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
-            return Problem(400, f"{wrong}.")
+        except UnicodeDecodeError:
+            return Problem(400, "not UTF-8.")
+        except RecursionError:
+            return Problem(400, "nested too deeply.")
+        except msgspec.DecodeError as wrong:
+            return Problem(400, f"{wire.plain(wrong)}.")
         if await self._holds.standing(wanted.account) is None:
             return Problem(404, f"There is no account {wanted.account}.")
         amount = await self._amount(wanted)

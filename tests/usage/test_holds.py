@@ -195,6 +195,18 @@ async def test_a_hold_by_tokens_is_the_most_that_the_call_can_cost(open_small_st
     assert (await genstudio.hold(**call)).status_code == 400
 
 
+async def test_what_is_wrong_with_a_request_is_said_as_it_is_of_an_event(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
+    genstudio = await stage.program()
+    for body, detail in (
+        (b"{", "not JSON: Input data was truncated."),
+        (b'{"account": "acme", "credits": "1", "seconds": 86401}', "seconds: expected int <= 86400."),
+        (b'{"account": "\xff", "credits": "1"}', "not UTF-8."),
+    ):
+        answer = await genstudio.ask("POST", "holds", content=body)
+        assert (answer.status_code, answer.json()["detail"]) == (400, detail)
+
+
 @pytest.mark.parametrize("account", [ACCOUNT, "nobody"])
 async def test_rubbish_is_refused(stage: Stage, account: str) -> None:
     await stage.price()
