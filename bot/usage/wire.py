@@ -206,9 +206,10 @@ def _one_by_one(body: bytes, is_array: bool, latest: datetime) -> list[Event]:
         try:
             events.append(_carefully(bytes(each), latest))
         except Unfit as unfit:
-            problems.append((index, str(unfit)))
             if len(problems) == MOST_PROBLEMS:
+                problems.append((None, f"only the first {MOST_PROBLEMS} bad events are named"))
                 break
+            problems.append((index, str(unfit)))
     if problems:
         raise BadEvents(problems)
     return events

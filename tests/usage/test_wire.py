@@ -316,7 +316,9 @@ def test_every_bad_event_is_named_and_not_only_the_first() -> None:
 
 
 def test_of_many_bad_events_the_first_are_named() -> None:
-    assert [index for index, _ in wrong([GOOD, *[{}] * 900], BATCH)] == list(range(1, MOST_PROBLEMS + 1))
+    assert [index for index, _ in wrong([GOOD, *[{}] * 900], BATCH)] == [*range(1, MOST_PROBLEMS + 1), None]
+    assert wrong([{}] * 900, BATCH)[-1] == (None, f"only the first {MOST_PROBLEMS} bad events are named")
+    assert wrong([*[{}] * MOST_PROBLEMS, GOOD], BATCH)[-1][0] == MOST_PROBLEMS - 1, "there are no more"
 
 
 def test_a_reason_is_short_whatever_was_sent() -> None:
