@@ -118,9 +118,11 @@ def _tell(tally: _Tally, as_json: bool) -> None:
         click.echo(f"line {line}: {reason}", err=True)
     if len(tally.problems) > _SHOWN:
         click.echo(f"and {len(tally.problems) - _SHOWN} more", err=True)
-    click.echo(f"{tally.new} events booked, {tally.repeated} were there already.")
+    click.echo(f"Events: {tally.new} new, {tally.repeated} there already.")
     if tally.parked:
-        click.echo(f"{tally.parked} of them are parked: credits-bot doctor says what they wait for.")
+        are, wait = ("is", "it waits") if tally.parked == 1 else ("are", "they wait")
+        told = f"{tally.parked} of all these {are} parked and not booked yet"
+        click.echo(f"{told}: credits-bot doctor says what {wait} for.")
     if not tally.complete:
         mend = "mend it and " if tally.problems else ""
         click.echo(f"The rest of the file is not booked: {mend}import it again to go on.", err=True)

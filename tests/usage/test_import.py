@@ -91,7 +91,7 @@ def test_each_event_counts_once_however_often_it_is_imported(run: Run) -> None:
     assert (balance(run), balance(run, "other")) == ("998.75", "998.75")
 
     assert brought(run, file) == {**ALL_BOOKED, "new": 0, "repeated": 2_500}
-    assert run("usage", "import", file).stdout == "0 events booked, 2500 were there already.\n"
+    assert run("usage", "import", file).stdout == "Events: 0 new, 2500 there already.\n"
     assert balance(run) == "998.75"
     assert run("ledger", "verify").stdout.endswith("The books are right.\n")
 
@@ -137,7 +137,7 @@ def test_bad_lines_are_named_and_the_rest_is_imported_after_mending(run: Run) ->
     ]
     assert (told["complete"], told["new"]) == (False, 1_000), "what stands before the bad thousand"
     said = run("usage", "import", "usage.ndjson", code=1)
-    assert said.stdout == "0 events booked, 1000 were there already.\n"
+    assert said.stdout == "Events: 0 new, 1000 there already.\n"
     assert said.stderr.splitlines() == [
         "line 1201: not JSON: Input data was truncated",
         "line 2000: data: object contains unknown field input_token",
@@ -168,8 +168,8 @@ def test_twenty_bad_lines_are_shown_and_the_others_counted(run: Run) -> None:
 def test_what_has_no_price_is_parked_and_said(run: Run) -> None:
     said = run("usage", "import", write(use(1), use(2, model="new")))
     assert said.stdout.splitlines() == [
-        "2 events booked, 0 were there already.",
-        "1 of them are parked: credits-bot doctor says what they wait for.",
+        "Events: 2 new, 0 there already.",
+        "1 of all these is parked and not booked yet: credits-bot doctor says what it waits for.",
     ]
     assert balance(run) == "999.999"
 
