@@ -40,6 +40,7 @@ _REFRESHED_FOR: Final = timedelta(days=2)  # after that, nobody has it before th
 _COMMITTED_WITHIN: Final = timedelta(
     seconds=5
 )  # what was written before a Home was built may have been seen only after
+_USE_SHOWN_EVERY: Final = timedelta(minutes=1)  # an account may be used all the time
 _AT_ONCE: Final = 50
 
 
@@ -78,7 +79,8 @@ class Homes:
         """Show those who looked lately what has changed since. Always 0: what comes next has an alarm of its own."""
         now = self.clock.now()
         async with self.database.read() as tx:
-            outdated = await store.outdated(tx, now - _REFRESHED_FOR, now, _AT_ONCE)
+            stale = now - _COMMITTED_WITHIN - _USE_SHOWN_EVERY
+            outdated = await store.outdated(tx, now - _REFRESHED_FOR, now, stale, _AT_ONCE)
         for visit in outdated:
             try:
                 await self._refresh(visit)

@@ -6,13 +6,14 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, or_, select
+from sqlalchemy import Select, and_, bindparam, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.accounts.model import Workspace
 from bot.alerts.tables import dead_places, settings
 from bot.home.tables import visits
+from bot.ledger.tables import balances, entries
 from bot.purchases.tables import purchases
 
 _NEWEST = 5  # purchases, of which a change shows
@@ -53,12 +54,12 @@ async def forget_before(tx: AsyncConnection, at: datetime) -> None:
     await tx.execute(delete(visits).where(visits.c.opened_at < at))
 
 
-async def outdated(tx: AsyncConnection, since: datetime, now: datetime, limit: int) -> Sequence[Visit]:
-    """Visits since then whose account has changed after they were built.
+async def outdated(tx: AsyncConnection, since: datetime, now: datetime, stale: datetime, limit: int) -> Sequence[Visit]:
+    """Visits since then whose account has changed after they were built; by use alone, where that was before ``stale``.
 
     One that was built later than now was built before the clock was set back.
     """
-    rows = await tx.execute(_outdated(), {"since": since, "now": now, "most": limit})
+    rows = await tx.execute(_outdated(), {"since": since, "now": now, "stale": stale, "most": limit})
     return [
         Visit(
             Workspace(row.enterprise_id, row.team_id),
@@ -85,8 +86,13 @@ def _outdated() -> Select[Any]:
         .subquery()
     )
     seen = visits.c.built_at
+    newest = select(entries).join(balances, balances.c.seq == entries.c.seq)
     changed = or_(
         seen > bindparam("now"),
+        and_(
+            seen <= bindparam("stale"),
+            newest.where(balances.c.account_id == of_account, entries.c.booked_at > seen).exists(),
+        ),
         select(bought).where(bought.c.updated_at > seen).exists(),
         select(settings).where(settings.c.account_id == of_account, settings.c.set_at > seen).exists(),
         select(dead_places).where(dead_places.c.account_id == of_account, dead_places.c.since > seen).exists(),

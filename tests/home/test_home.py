@@ -190,6 +190,19 @@ async def test_what_is_used_stands_by_model_and_what_is_held_is_not_available(op
     assert [block["type"] for block in card.blocks] == ["section", "data_visualization", "table"]
 
 
+async def test_what_is_used_is_seen_by_who_has_it_open_within_some_minutes(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    await stage.bought("25")
+    await stage.price()
+    await home(stage, MEMBER, like="*25.00* credits")
+
+    await (await stage.program()).send(use("1"))
+
+    left = f"*{(await stage.balance())}* credits"
+    assert left != "*25.00* credits"
+    await stage.eventually(lambda: left in says(stage.slack.home(MEMBER)), within=240, step=10)
+
+
 async def test_a_route_that_is_dead_is_told_to_owners(stage: Stage) -> None:
     await stage.bought("25")
     await stage.wind(30)
