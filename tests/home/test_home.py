@@ -194,6 +194,7 @@ async def test_what_is_used_is_seen_by_who_has_it_open_within_some_minutes(open_
     stage = await open_stage()
     await stage.bought("25")
     await stage.price()
+    await stage.wind(60)
     await home(stage, MEMBER, like="*25.00* credits")
 
     await (await stage.program()).send(use("1"))
