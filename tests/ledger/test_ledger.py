@@ -14,7 +14,7 @@ from bot.accounts import store as accounts
 from bot.accounts.model import Account, Plan, Workspace
 from bot.db.engine import Database
 from bot.ledger import store
-from bot.ledger.model import Book, Booked, Entry, EntryConflict, book_of, transfer
+from bot.ledger.model import BelowFloor, Book, Booked, Entry, EntryConflict, book_of, transfer
 from bot.ledger.service import Prover, verify
 from bot.money import Credits, Usd
 from bot.purchases import store as purchases
@@ -109,6 +109,31 @@ async def test_a_hundred_entries_at_once_lose_none(database: Database) -> None:
     assert await balance(database) == Credits(sum(10**9 + n for n in range(100)))
     audit = await verify(database)
     assert (audit.entries, audit.problems) == (100, [])
+
+
+async def test_entries_of_many_accounts_at_once_lose_nothing_and_keep_to_the_floor(database: Database) -> None:
+    """Each moves ten of twenty accounts, of which nobody has a balance yet; there is room for the first 30 of 40."""
+    names = [f"a{n:02}" for n in range(20)]
+    floors = dict.fromkeys(names, Credits(-(10**9))) | {"a09": Credits(-30)}  # all of the entries move that one
+
+    async def debit(n: int) -> bool:
+        moved = names[n % 10 : n % 10 + 10]
+        postings = {book_of(name): Credits(-1) for name in moved}
+        entry = Entry(f"usage:{n + 1}", NOON, {**postings, Book.USAGE: Credits(len(moved))})
+        try:
+            await database.write(lambda tx: store.post_many(tx, entry, NOON, floors))
+        except BelowFloor:
+            return False
+        return True
+
+    booked = await asyncio.gather(*map(debit, range(40)))
+
+    assert sum(booked) == 30
+    moves = [n for n in range(40) if booked[n]]
+    for i, name in enumerate(names):
+        assert await balance(database, name) == Credits(-sum(n % 10 <= i < n % 10 + 10 for n in moves)), name
+    audit = await verify(database)
+    assert (audit.entries, audit.problems) == (30, [])
 
 
 async def test_one_cause_from_twenty_tasks_is_one_entry(database: Database) -> None:
