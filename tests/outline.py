@@ -1,10 +1,13 @@
 """Draws a form, a message or a Home tab as a few lines of text, so that a reviewer reads these and not its JSON."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from slack_sdk.models.blocks import Block
 from slack_sdk.models.views import View
+
+from bot.text import catalog
 
 Json = dict[str, Any]
 
@@ -19,6 +22,23 @@ def outline(what: View | Sequence[Block]) -> str:
     return "\n".join(
         [*title, *(line for block in view["blocks"] for line in _block(block)), *([" ".join(end)] if end else [])]
     )
+
+
+def unseen(language: str, keys: tuple[str, ...], drawn: Iterable[str]) -> list[str]:
+    """The keys, of those that begin so, of the sentences which none of it shows: they were translated in vain."""
+    shown = "\n".join({line for each in drawn for line in each.splitlines()})
+    return [
+        key
+        for message in catalog(language)
+        if (key := message.id if isinstance(message.id, str) else message.id[0]).startswith(keys)
+        for sentence in (message.string if isinstance(message.string, tuple) else (str(message.string),))
+        if not all(_is_in(line, shown) for line in sentence.splitlines())
+    ]
+
+
+def _is_in(line: str, shown: str) -> bool:
+    pieces = re.split(r"\{[a-z_]+\}", line)
+    return max(pieces, key=len) in shown and re.search(".*".join(map(re.escape, pieces)), shown) is not None
 
 
 def _block(block: Json) -> Iterator[str]:

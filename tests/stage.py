@@ -177,7 +177,7 @@ class Stage:
                 answer = truth()
                 if found := await answer if isinstance(answer, Awaitable) else answer:
                     return found
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)  # a look reads the database and costs as much as a step of the story
 
     async def eventually(
         self, truth: Callable[[], Any], *, within: float, step: float = 20, patience: float = 0.15

@@ -157,7 +157,7 @@ async def running_sandbox(folder: Path) -> AsyncIterator[str]:
 @asynccontextmanager
 async def looking_at(address: str, browser: Browser, *, width: int = 1440, height: int = 900) -> AsyncIterator[Window]:
     """A new window on the sandbox, as Anna in #ai-credits. Nothing may go wrong in it or be loaded from elsewhere."""
-    context = await browser.new_context(viewport={"width": width, "height": height})
+    context = await browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce")
     context.set_default_timeout(PATIENCE)
     window = Window(await context.new_page())
     listen(context, window.complaints)
