@@ -16,7 +16,7 @@ from bot.money import Credits
 from bot.usage import store
 from bot.usage.model import CAUSE, batch_of, events_named
 
-_AT_ONCE: Final = 400  # entries
+_AT_ONCE: Final = 2_000  # postings: thousands of accounts may have spent in one batch, whose entry has one of each
 
 
 async def compare(database: Database, audit: Audit, after: int = 0) -> None:
@@ -42,10 +42,13 @@ async def compare(database: Database, audit: Audit, after: int = 0) -> None:
 async def _debits(tx: AsyncConnection, after: int) -> AsyncIterator[list[tuple[int | None, Entry]]]:
     """The entries of usage with their batches, some at a time."""
     some: list[tuple[int | None, Entry]] = []
+    postings = 0
     async for _, entry in ledger.every_entry(tx, after):
         if entry.cause.startswith(CAUSE):
             some.append((batch_of(entry.cause), entry))
-        if len(some) == _AT_ONCE:
+            postings += len(entry.postings)
+        if postings >= _AT_ONCE:
             yield some
-            some = []
-    yield some
+            some, postings = [], 0
+    if some:
+        yield some

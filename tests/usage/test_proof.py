@@ -1,12 +1,17 @@
 """The events and the ledger prove each other: what was changed in one shows in the other."""
 
+from collections.abc import AsyncIterator, Sequence
+from types import SimpleNamespace
+
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.db.engine import Database
 from bot.ledger import store as ledger
 from bot.ledger.model import Book, transfer
 from bot.ledger.service import Audit, verify
 from bot.money import Credits
+from bot.usage import proof, store
 from bot.usage.proof import compare
 
 from .metered import NOON, furnish, metering, use
@@ -67,12 +72,26 @@ async def test_a_debit_without_events_is_found(metered: Database, cause: str) ->
     assert await problems(metered) == [f"entry {cause} {DIFFERS}"]
 
 
-async def test_any_number_of_batches_is_held_against_the_ledger(database: Database) -> None:
+async def test_any_number_of_batches_is_held_against_the_ledger(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some postings at a time, however many there are in a batch: all of them would not find room in memory."""
+    asked: list[int] = []
+
+    def costs(tx: AsyncConnection, batches: Sequence[int]) -> AsyncIterator[tuple[int, str, Credits]]:
+        asked.append(len(batches))
+        return store.costs(tx, batches)
+
+    monkeypatch.setattr(proof, "_AT_ONCE", 6)
+    monkeypatch.setattr(proof, "store", SimpleNamespace(costs=costs, booked=store.booked))
     await furnish(database)
     async with metering(database) as meter:
-        for n in range(410):  # more than are asked about at once
-            await meter.book([use(str(n), input=n + 1)])
+        for n in range(5):
+            await meter.book([use(f"a{n}", input=n + 1)])  # two postings
+        for n in range(3):
+            await meter.book([use(f"b{n}", input=n + 1), use(f"c{n}", "other", input=n + 1)])  # three
     assert await problems(database) == []
+    assert asked == [3, 3, 2]
 
-    await database.write(lambda tx: tx.exec_driver_sql("UPDATE usage_events SET nano = 1 WHERE id IN ('0', '409')"))
+    await database.write(lambda tx: tx.exec_driver_sql("UPDATE usage_events SET nano = 1 WHERE id IN ('a0', 'c2')"))
     assert len(await problems(database)) == 2
