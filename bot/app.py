@@ -20,6 +20,7 @@ from bot.alerts import routes as alert_routes
 from bot.alerts.by_mail import ByMail
 from bot.alerts.listeners import WORDS as ALERT_WORDS
 from bot.alerts.listeners import Listeners as AlertListeners
+from bot.alerts.owners import Owners
 from bot.alerts.reports import Reports
 from bot.alerts.service import Alerts
 from bot.clock import Clock, SystemClock
@@ -95,7 +96,7 @@ _COMMITTED_WITHIN = timedelta(minutes=2)  # no transaction takes so long
 _ROLL_UP_EVERY = 20.0
 _WARN_EVERY = 2.0  # what was found in the debit is told within ten seconds
 _CHECK_WARNINGS_EVERY = 3600.0
-_LEARN_ADDRESSES_EVERY = 3600.0
+_LEARN_OWNERS_EVERY = 60.0
 _MAIL_WARNINGS_EVERY = 60.0
 _SEND_DIGESTS_EVERY = 60.0
 _LOOK_FOR_SPIKES_EVERY = 3600.0
@@ -188,6 +189,8 @@ class Bot:
         self.clockwork.every(_WARN_EVERY, "warnings", self.alerts.work)
         self.clockwork.every(_WARN_EVERY, "routes of warnings", self.alerts.look_after_routes)
         self.clockwork.every(_CHECK_WARNINGS_EVERY, "all warnings", self.alerts.check_all)
+        self._owners = Owners(self.database, self.directory, clock)
+        self.clockwork.every(_LEARN_OWNERS_EVERY, "languages and addresses of owners", self._owners.learn)
         reports = Reports(
             database=self.database,
             clock=clock,
@@ -214,10 +217,8 @@ class Bot:
                 database=self.database,
                 clock=clock,
                 history=usage_store.spend_by_hour,
-                who_is=self.purchases.person,
                 nudge=self._nudge_mail,
             )
-            self.clockwork.every(_LEARN_ADDRESSES_EVERY, "addresses of owners", by_mail.learn)
             self.clockwork.every(_MAIL_WARNINGS_EVERY, "warnings by mail", by_mail.work)
             mailer = Mailer(self.database, _smtp(server), clock, self.support.heard)
             self._post = self.clockwork.every(_SEND_MAIL_EVERY, "mail", mailer.work)
@@ -321,7 +322,7 @@ class Bot:
         alerts.register(self.app)
         asking.register(self.app)
         cases.register(self.app)
-        PeopleListeners(self.directory, boundary).register(self.app)
+        PeopleListeners(boundary, self.directory.changed, self._owners.changed).register(self.app)
         bolt.acknowledge_the_rest(self.app)
 
     def _routes(self, signing_secrets: Sequence[str]) -> ASGIApp:

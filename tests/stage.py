@@ -19,6 +19,7 @@ from sqlalchemy import text
 from bot import logs
 from bot.accounts import store as accounts
 from bot.accounts.model import Account
+from bot.alerts import store as alerts
 from bot.app import Bot
 from bot.db.engine import Database
 from bot.db.migrate import upgrade
@@ -254,6 +255,15 @@ class Stage:
             await accounts.replace(tx, replace(account, **facts))
 
         await self.bot.database.write(write)
+
+    async def knows(self, user: str, locale: str) -> None:
+        """Wait until the bot has learned that this owner reads this language."""
+
+        async def learned() -> bool:
+            async with self.bot.database.read() as tx:
+                return await alerts.locale_of(tx, user) == locale
+
+        await self.eventually(learned, within=200, step=61)
 
     # ── programs that use models ──────────────────────────────────────────────────────────────────────────────────
 

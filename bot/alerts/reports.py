@@ -19,7 +19,6 @@ from bot.clock import Clock
 from bot.db.engine import Database, must
 from bot.ledger import store as ledger
 from bot.money import Credits
-from bot.text import texts_for
 
 _AT_ONCE: Final = 100
 _DAY: Final = timedelta(days=1)
@@ -82,9 +81,9 @@ class Reports:
         if not any(spent.values()):
             return
         account = must(await accounts.of_id(tx, account_id))
-        said = digest(texts_for(account.language), outlook(account, balance, history, now, zone), spent)
+        say = partial(digest, outlook=outlook(account, balance, history, now, zone), spent=spent)
         for place in await routes.places(tx, account, set_up.channels):
-            await routes.tell(tx, routes.key_of("digest", str(monday), place, account_id), place, said, now)
+            await routes.tell(tx, account, routes.key_of("digest", str(monday), place, account_id), place, say, now)
 
     async def look_for_spikes(self) -> int:
         """Tell accounts that are spending far more than they usually do: once a day, with the newest figures."""
@@ -108,7 +107,7 @@ class Reports:
         set_up = await store.set_up_of(tx, account_id)
         zone = set_up.rules.zone
         stands = outlook(account, balance, history, now, zone)
-        said = views.spike(texts_for(account.language), stands, today=found.today, usual=found.usual)
+        say = partial(views.spike, outlook=stands, today=found.today, usual=found.usual)
         day = str(now.astimezone(zone).date())
         for place in await routes.places(tx, account, set_up.channels):
-            await routes.tell(tx, routes.key_of("spike", day, place, account_id), place, said, now)
+            await routes.tell(tx, account, routes.key_of("spike", day, place, account_id), place, say, now)

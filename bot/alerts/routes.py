@@ -4,7 +4,7 @@ A message has a key, by which it is the same one for ever. That of a warning beg
 episode; any other names what it is, once for what, where, and for which account: ``alert-digest:2026-11-09:C1:acme``.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -20,6 +20,7 @@ from bot.mail import store as mail
 from bot.outbox import store as outbox
 from bot.outbox.model import TOKEN_REFUSED, Channel, Message, User
 from bot.outbox.store import Dead
+from bot.text import Texts, texts_for
 
 _WARNING: Final = "alert:"
 _OTHERS: Final = frozenset({"alert-test", "alert-digest", "alert-spike"})
@@ -121,9 +122,16 @@ def _tiers(account: Account, chosen: Sequence[str] | None) -> Iterator[Sequence[
     yield sorted(account.owners)
 
 
-async def tell(tx: AsyncConnection, key: str, place: str, said: Said, at: datetime) -> None:
+async def texts_of(tx: AsyncConnection, account: Account, place: str) -> Texts:
+    """A channel's language is the account's, and so is that of an owner whose own is not known."""
+    return texts_for(await store.locale_of(tx, place) or account.language)
+
+
+async def tell(
+    tx: AsyncConnection, account: Account, key: str, place: str, say: Callable[[Texts], Said], at: datetime
+) -> None:
     """Let the message with this key look like this, in a channel or in somebody's conversation with the bot."""
-    text, blocks = said
+    text, blocks = say(await texts_of(tx, account, place))
     to = User(place) if place[:1] in "UW" else Channel(place)
     await outbox.owe(tx, Message(key, to, text, [block.to_dict() for block in blocks]), at)
 

@@ -28,7 +28,7 @@ from bot.money import Credits
 from bot.outbox import store as outbox
 from bot.outbox.model import TOKEN_REFUSED
 from bot.outbox.store import Dead
-from bot.text import texts_for
+from bot.text import Texts
 
 logger = logging.getLogger(__name__)
 
@@ -175,8 +175,8 @@ class Alerts:
             await routes.retire_reminders(tx, episode.id, now)
             if message != episode.id:
                 episode = next(iter(outcome.episodes), episode)
-                said = views.reminder(texts_for(account.language), episode, stands, message)
-                await routes.tell(tx, routes.key_of_warning(message), episode.place, said, now)
+                say = partial(views.reminder, episode=episode, outlook=stands, name=message)
+                await routes.tell(tx, account, routes.key_of_warning(message), episode.place, say, now)
             await store.look_again(tx, account.id, now)
 
         await self._database.write(press)
@@ -231,10 +231,10 @@ class Alerts:
             now = self._clock.now()
             set_up = await store.set_up_of(tx, account.id)
             stands = outlook(account, await ledger.balance(tx, account.id), history, now, set_up.rules.zone)
-            said = views.test(texts_for(account.language), stands, user_id)
+            say = partial(views.test, outlook=stands, sent_by=user_id)
             places = await routes.places(tx, account, set_up.channels)
             for place in places:
-                await routes.tell(tx, routes.key_of("test", press, place, account.id), place, said, now)
+                await routes.tell(tx, account, routes.key_of("test", press, place, account.id), place, say, now)
             return places
 
         return await self._database.write(send)
@@ -263,16 +263,16 @@ class Alerts:
         account = must(await accounts.of_id(tx, account_id))
         channels = (await store.set_up_of(tx, account_id)).channels
         onwards = [place for place in await routes.places(tx, account, channels) if place != dead.place]
-        said = views.dead_route(
-            texts_for(account.language),
-            account.name,
+        say = partial(
+            views.dead_route,
+            account=account.name,
             route=dead.place,
             error=dead.reason,
             instead=next(iter(onwards), None),
         )
         for owner in account.owners:
             if owner != dead.place:
-                await routes.tell(tx, f"alert-route:{account_id}:{dead.place}:{owner}", owner, said, now)
+                await routes.tell(tx, account, f"alert-route:{account_id}:{dead.place}:{owner}", owner, say, now)
         return True
 
 
@@ -310,22 +310,25 @@ async def _of(tx: AsyncConnection, message: str, workspace: Workspace) -> tuple[
 
 
 async def _say(tx: AsyncConnection, account: Account, stands: views.Outlook, effects: Iterable[Effect]) -> None:
-    texts = texts_for(account.language)
     for say, episode in effects:
-        key = routes.key_of_warning(episode.id)
         if say in (Say.REMIND, Say.RECOVER, Say.WITHDRAW):
             await routes.retire_reminders(tx, episode.id, stands.now)
-        match say:
-            case Say.OPEN | Say.UPDATE:
-                said = views.warning(texts, episode, stands)
-            case Say.REMIND:
-                name = routes.reminder_of(episode.id, stands.now)
-                key, said = routes.key_of_warning(name), views.reminder(texts, episode, stands, name)
-            case Say.RECOVER:
-                said = views.recovered(texts, stands)
-            case Say.WITHDRAW:
-                said = views.withdrawn(texts, stands)
-        await routes.tell(tx, key, episode.place, said, stands.now)
+        name = routes.reminder_of(episode.id, stands.now) if say is Say.REMIND else episode.id
+        words = partial(_words, say, episode, stands, name)
+        await routes.tell(tx, account, routes.key_of_warning(name), episode.place, words, stands.now)
+
+
+def _words(say: Say, episode: Episode, stands: views.Outlook, name: str, texts: Texts) -> views.Said:
+    """What the message of this ``name`` says."""
+    match say:
+        case Say.OPEN | Say.UPDATE:
+            return views.warning(texts, episode, stands)
+        case Say.REMIND:
+            return views.reminder(texts, episode, stands, name)
+        case Say.RECOVER:
+            return views.recovered(texts, stands)
+        case Say.WITHDRAW:
+            return views.withdrawn(texts, stands)
 
 
 def _as_left(standing: Iterable[Episode], changed: Iterable[Episode]) -> Sequence[Episode]:

@@ -2,20 +2,22 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import delete, func, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.accounts.model import Workspace
+from bot.accounts.model import Person, Workspace
 from bot.accounts.tables import accounts, owners
 from bot.alerts.model import Episode
 from bot.alerts.rules import DEFAULTS, Level, Rules
-from bot.alerts.tables import dead_places, episodes, known_addresses, looks, settings
+from bot.alerts.tables import dead_places, episodes, known_owners, looks, settings
 from bot.db.engine import must
 from bot.ledger.tables import balances, entries
+
+_LONG_AGO: Final = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,36 +174,50 @@ async def give_up(tx: AsyncConnection, account_id: str, place: str, error: str, 
     return (await tx.execute(new.on_conflict_do_nothing().returning(dead_places.c.place))).scalar() is not None
 
 
-# ── addresses ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── owners ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def owners_to_ask_about(tx: AsyncConnection, before: datetime, limit: int) -> Sequence[tuple[str, Workspace]]:
-    """Owners of accounts that time may bring a warning, who were not asked about since then."""
+    """Owners who were not asked about since then; those of accounts that time may bring a warning come first."""
     query = (
         select(owners.c.user_id, accounts.c.enterprise_id, accounts.c.team_id)
         .join(accounts, accounts.c.id == owners.c.account_id)
-        .join(looks, looks.c.account_id == owners.c.account_id)
-        .outerjoin(known_addresses, known_addresses.c.user_id == owners.c.user_id)
-        .where(looks.c.due_at.is_not(None), func.coalesce(known_addresses.c.asked_at <= before, true()))
-        .order_by(looks.c.due_at)
+        .outerjoin(looks, looks.c.account_id == owners.c.account_id)
+        .outerjoin(known_owners, known_owners.c.user_id == owners.c.user_id)
+        .where(func.coalesce(known_owners.c.asked_at <= before, true()))
+        .order_by(looks.c.due_at.nulls_last())
         .limit(limit)
     )
     return [(row.user_id, Workspace(row.enterprise_id, row.team_id)) for row in await tx.execute(query)]
 
 
-async def keep_address(tx: AsyncConnection, user_id: str, address: str | None, at: datetime) -> None:
-    """``None``: Slack tells none."""
-    values = {"address": address, "asked_at": at}
-    new = _insert(tx, known_addresses).values(user_id=user_id, **values)
+async def keep_owner(tx: AsyncConnection, user_id: str, person: Person, at: datetime) -> None:
+    """``person`` is what Slack told of them, which may be under an id of their organisation."""
+    values = {"locale": person.locale, "time_zone": person.time_zone, "address": person.email, "asked_at": at}
+    new = _insert(tx, known_owners).values(user_id=user_id, **values)
     await tx.execute(new.on_conflict_do_update(index_elements=["user_id"], set_=values))
+
+
+async def is_known(tx: AsyncConnection, user_id: str) -> bool:
+    """Whether this is an owner who was asked about."""
+    query = select(known_owners.c.user_id).where(known_owners.c.user_id == user_id)
+    return (await tx.execute(query)).scalar() is not None
+
+
+async def ask_anew(tx: AsyncConnection, user_id: str) -> None:
+    """What is known of an owner holds until then."""
+    await tx.execute(update(known_owners).where(known_owners.c.user_id == user_id).values(asked_at=_LONG_AGO))
+
+
+async def locale_of(tx: AsyncConnection, user_id: str) -> str | None:
+    """An owner's, if it is known."""
+    return (await tx.execute(select(known_owners.c.locale).where(known_owners.c.user_id == user_id))).scalar()
 
 
 async def addresses(tx: AsyncConnection, user_ids: Iterable[str]) -> Mapping[str, str]:
     """Those that are known."""
-    query = select(known_addresses).where(
-        known_addresses.c.user_id.in_(user_ids), known_addresses.c.address.is_not(None)
-    )
-    return {row.user_id: row.address for row in await tx.execute(query.order_by(known_addresses.c.user_id))}
+    query = select(known_owners).where(known_owners.c.user_id.in_(user_ids), known_owners.c.address.is_not(None))
+    return {row.user_id: row.address for row in await tx.execute(query.order_by(known_owners.c.user_id))}
 
 
 def _insert(tx: AsyncConnection, table: Any) -> Any:

@@ -69,12 +69,14 @@ looks = Table(
     sqlite_strict=True,
 )
 
-# Owners' mail addresses, as Slack told them when it could be asked. Empty: it told none.
-known_addresses = Table(
-    "alert_addresses",
+# How owners are written to, as Slack told it when it could be asked. What is empty it did not tell.
+known_owners = Table(
+    "alert_owners",
     metadata,
     Column("user_id", Text, primary_key=True),
-    Column("address", Text),
+    Column("locale", Text),
+    Column("time_zone", Text),
+    Column("address", Text),  # of their mail box
     Column("asked_at", Instant, nullable=False),
     sqlite_strict=True,
 )

@@ -11,7 +11,7 @@ from bot.alerts.spike import Spike, spike
 from bot.money import NANO_PER_CREDIT, Credits
 from bot.sandbox.faults import Kind
 from bot.sandbox.slack import Message
-from bot.sandbox.world import ACCOUNT, OWNER
+from bot.sandbox.world import ACCOUNT, OWNER, SECOND_OWNER
 from bot.slack import names
 from bot.usage import store as usage
 
@@ -76,8 +76,9 @@ class Account:
         await self.stage.start()
         await self.stage.until(lambda: self.stage.slack.connected)
 
-    def told(self, kind: str) -> list[Message]:
-        mine = [each for each in self.stage.slack.messages(self.stage.home) if each.by_bot and each.metadata]
+    def told(self, kind: str, place: str | None = None) -> list[Message]:
+        messages = self.stage.slack.messages(place or self.stage.home)
+        mine = [each for each in messages if each.by_bot and each.metadata]
         return [each for each in mine if each.metadata["event_payload"]["key"].startswith(f"alert-{kind}:")]
 
     async def heard(self, kind: str, times: int = 1) -> Message:
@@ -152,6 +153,21 @@ async def test_on_monday_the_week_is_told_with_a_chart_and_its_figures(account: 
     await account.rolled_up()
     await account.wind_to_monday()
     assert "used *2.00* credits" in (await account.heard("digest", 2)).text
+
+
+async def test_owners_without_a_channel_read_the_digest_in_their_own_languages(account: Account) -> None:
+    stage = account.stage
+    await stage.bought("100")
+    await stage.knows(SECOND_OWNER, "da-DK")
+    await account.sets_up(alert_channels=[], alert_digest=["yes"])
+    await account.spend(5)
+    await account.rolled_up()
+    await account.wind_to_monday()
+    for owner, words in ((OWNER, "used *5.00* credits"), (SECOND_OWNER, "brugte *5,00* kreditter")):
+        place = stage.slack.dm(owner)
+        await stage.eventually(
+            lambda at=place, words=words: words in str(account.told("digest", at)), within=200, step=31
+        )
 
 
 async def test_who_is_advised_to_buy_can_do_so_from_the_digest(account: Account) -> None:

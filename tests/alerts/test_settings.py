@@ -1,5 +1,6 @@
 """Owners set up when and where they are warned: the word after the command, the form, and what comes of it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -148,6 +149,35 @@ async def test_without_a_channel_the_owners_are_warned_in_their_messages(open_sm
     for owner in (OWNER, SECOND_OWNER):
         await heard(stage, stage.slack.dm(owner), "25.00")
     assert told(stage, stage.home) == []
+
+
+async def test_an_owner_is_warned_in_their_own_language_and_a_channel_in_that_of_the_account(
+    open_stage: OpenStage,
+) -> None:
+    stage = await open_stage(change=lambda account: replace(account, language="da"))
+    await stage.bought("25")
+    await stage.knows(SECOND_OWNER, "da-DK")
+    await stage.slack.speak(SECOND_OWNER, "fr-FR")
+    await stage.knows(SECOND_OWNER, "fr-FR")
+    await set_up(stage, alert_channels=[], alert_figure_critical="25")
+    await heard(stage, stage.slack.dm(OWNER), "almost out of credits")
+    french = await heard(stage, stage.slack.dm(SECOND_OWNER), "n’a presque plus de crédits")
+    await stage.slack.press(SECOND_OWNER, french, names.ACKNOWLEDGE_ALERT)
+    await heard(stage, stage.slack.dm(SECOND_OWNER), "s’en occupe")
+
+    await set_up(stage, alert_channels=[stage.home])
+    await heard(stage, stage.home, "har næsten ingen kredit tilbage")
+    await heard(stage, stage.slack.dm(SECOND_OWNER), "n’est plus configurée")
+
+
+async def test_an_owner_whose_language_is_not_known_yet_is_warned_in_that_of_the_account(
+    open_small_stage: OpenStage,
+) -> None:
+    stage = await open_small_stage(change=lambda account: replace(account, language="da"))
+    await stage.bought("25")
+    await stage.change(owners=frozenset({OWNER, MEMBER}))
+    await set_up(stage, alert_channels=[], alert_figure_critical="25")
+    await heard(stage, stage.slack.dm(MEMBER), "har næsten ingen kredit tilbage")
 
 
 async def test_an_open_warning_ends_where_its_level_is_switched_off(open_small_stage: OpenStage) -> None:
@@ -310,9 +340,10 @@ async def test_a_test_that_does_not_arrive_shows_that_the_channel_is_gone(open_s
     await stage.calm()  # the purchase has told the channel all it will
     channel = stage.slack.channel_named("ai-credits")
     channel.archived = True
+    await stage.knows(SECOND_OWNER, "da-DK")
     await stage.slack.press(OWNER, await form(stage), names.TEST_ALERT)
-    for owner in (OWNER, SECOND_OWNER):
-        await heard(stage, stage.slack.dm(owner), "archived", kind="alert-route:")
+    for owner, word in ((OWNER, "archived"), (SECOND_OWNER, "arkiveret")):
+        await heard(stage, stage.slack.dm(owner), word, kind="alert-route:")
     await spend(stage, 16)
     await heard(stage, stage.slack.dm(OWNER), "almost out of credits")
 

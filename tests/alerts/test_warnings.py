@@ -223,19 +223,23 @@ async def test_where_the_channel_is_gone_the_owners_hear_it_and_why(account: Acc
 
 async def test_where_slack_takes_nothing_any_more_the_owners_get_one_mail(open_stage: OpenStage) -> None:
     stage = await open_stage()
-    stage.slack.scopes.add("users:read.email")
     account = await Account.open(stage)
     await account.spend(16)
     await account.warned("almost out of credits")
-    await stage.wind(hours=1, seconds=10)  # Slack is asked for their addresses while it answers
-    await stage.eventually(account.addresses, within=60, step=5)
+    stage.slack.scopes.add("users:read.email")
+    for owner, locale in ((OWNER, "en-US"), (SECOND_OWNER, "da-DK")):
+        await stage.knows(owner, locale)
+        await stage.slack.speak(owner, locale)  # Slack is asked anew while it answers
+    await stage.eventually(account.addresses, within=200, step=61)
     stage.slack.token_trouble = "token_revoked"
     await account.spend(10)
     await stage.eventually(lambda: len(stage.world.mail.mails) == 2, within=900, step=31)
     assert {mail.to for mail in stage.world.mail.mails} == {("anna@acme.example",), ("bo@acme.example",)}
-    for mail in stage.world.mail.mails:
-        assert mail.subject == "The credits of Acme Labs are running out"
-        assert mail.body.startswith("Acme Labs is out of credits. The balance is -1.00.")
+    mails = {mail.to[0]: mail for mail in stage.world.mail.mails}
+    assert mails["anna@acme.example"].subject == "The credits of Acme Labs are running out"
+    assert mails["anna@acme.example"].body.startswith("Acme Labs is out of credits. The balance is -1.00.")
+    assert mails["bo@acme.example"].subject == "Kreditten for Acme Labs er ved at være brugt op"
+    assert "-1,00" in mails["bo@acme.example"].body
     await stage.wind(hours=3)
     await stage.wind(hours=2)
     assert len(stage.world.mail.mails) == 2

@@ -80,6 +80,21 @@ async def test_a_second_time_does_nothing(database: Database) -> None:
     assert await current(database) == newest()
 
 
+async def test_addresses_of_owners_are_kept_where_their_languages_come_to_stand(database: Database) -> None:
+    before = (
+        "DROP TABLE alert_owners",
+        "CREATE TABLE alert_addresses (user_id TEXT PRIMARY KEY, address TEXT, asked_at BIGINT NOT NULL)",
+        "INSERT INTO alert_addresses VALUES ('U1', 'anna@acme.example', 7)",
+        "UPDATE alembic_version SET version_num = '0006'",
+    )
+    for statement in before:
+        await database.write(lambda tx, statement=statement: tx.exec_driver_sql(statement))
+    await upgrade(database)
+    async with database.read() as tx:
+        kept = (await tx.exec_driver_sql("SELECT user_id, address, locale, asked_at FROM alert_owners")).all()
+    assert kept == [("U1", "anna@acme.example", None, 0)]
+
+
 @pytest.mark.parametrize("moment", ["G0", "G1"])
 async def test_a_migration_that_is_cut_short_leaves_nothing_and_can_be_repeated(empty: Database, moment: str) -> None:
     seen = []
