@@ -286,7 +286,7 @@ def may_set_up(account: Account | None, user_id: str, person: Person | None) -> 
 
 
 def _rules_for(person: Person | None, set_up: store.SetUp) -> Rules:
-    """What was set up. Where nobody did, the account's days begin when those of the person who asks do."""
+    """What was set up. Where nobody did, the account's days begin when those of the person who asks do, if known."""
     if set_up.set_by or not person or not person.time_zone or not is_zone(person.time_zone):
         return set_up.rules
     return replace(set_up.rules, time_zone=person.time_zone)

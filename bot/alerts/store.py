@@ -1,7 +1,7 @@
 """Alerts in the database. The caller owns the transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -32,9 +32,11 @@ class SetUp:
 
 
 async def set_up_of(tx: AsyncConnection, account_id: str) -> SetUp:
+    """What was set up. Where nobody did, the time zone is that of the first owner whose own is known; else UTC."""
     row = (await tx.execute(select(settings).where(settings.c.account_id == account_id))).one_or_none()
     if row is None:
-        return SetUp()
+        zone = await _zone_of_owners(tx, account_id)
+        return SetUp(replace(DEFAULTS, time_zone=zone) if zone else DEFAULTS)
     return SetUp(Rules.of_json(row.rules), row.channels, row.digest_at, row.set_by, row.set_at)
 
 
@@ -212,6 +214,17 @@ async def ask_anew(tx: AsyncConnection, user_id: str) -> None:
 async def locale_of(tx: AsyncConnection, user_id: str) -> str | None:
     """An owner's, if it is known."""
     return (await tx.execute(select(known_owners.c.locale).where(known_owners.c.user_id == user_id))).scalar()
+
+
+async def _zone_of_owners(tx: AsyncConnection, account_id: str) -> str | None:
+    query = (
+        select(known_owners.c.time_zone)
+        .join(owners, owners.c.user_id == known_owners.c.user_id)
+        .where(owners.c.account_id == account_id, known_owners.c.time_zone.is_not(None))
+        .order_by(owners.c.user_id)
+        .limit(1)
+    )
+    return (await tx.execute(query)).scalar()
 
 
 async def addresses(tx: AsyncConnection, user_ids: Iterable[str]) -> Mapping[str, str]:

@@ -7,6 +7,7 @@ import pytest
 
 from bot.alerts import routes
 from bot.ledger import store as ledger
+from bot.sandbox.faults import Kind
 from bot.sandbox.slack import Message, OpenView
 from bot.sandbox.slack.records import Ack
 from bot.sandbox.world import ACCOUNT, GUEST, MEMBER, OWNER, SECOND_OWNER, TRIAL_OWNER
@@ -86,6 +87,17 @@ async def test_the_form_shows_what_holds_by_default(open_small_stage: OpenStage)
     assert "initial_options" not in fields[names.ALERT_DIGEST]
     assert fields[names.ALERT_ZONE]["initial_value"] == "Europe/Copenhagen"
     assert "initial_options" in fields[names.ALERT_SPIKES]
+
+
+async def test_the_form_shows_an_owners_time_zone_though_slack_does_not_tell_it_now(
+    open_small_stage: OpenStage,
+) -> None:
+    stage = await open_small_stage()
+    await stage.knows(OWNER, "en-US")
+    stage.faults.arm("users.info", Kind.STATUS, None, code=503)
+    await stage.restart()
+    fields = {each["block_id"]: each["element"] for each in (await form(stage)).blocks if each["type"] == "input"}
+    assert fields[names.ALERT_ZONE]["initial_value"] == "Europe/Copenhagen"
 
 
 async def test_a_rule_that_is_made_below_its_level_warns_at_once(open_stage: OpenStage) -> None:

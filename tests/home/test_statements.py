@@ -104,6 +104,14 @@ async def test_a_month_begins_where_the_account_is(stage: Stage) -> None:
     assert "Pacific/Kiritimati" in says(form)
 
 
+async def test_where_nobody_said_when_days_begin_they_begin_where_an_owner_is(stage: Stage) -> None:
+    await stage.knows(OWNER, "en-US")
+    assert "Europe/Copenhagen" in says(await history(stage))
+
+    await set_zone(stage, "Pacific/Kiritimati")
+    assert "Pacific/Kiritimati" in says(await history(stage))
+
+
 async def test_everything_in_danish_for_danes(stage: Stage) -> None:
     await stage.bought("1234.50", SECOND_OWNER)
 
