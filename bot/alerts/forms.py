@@ -91,8 +91,12 @@ def settings(texts: Texts, account: str, now: Settings) -> View:
     )
 
 
-def ask_shared(texts: Texts, shared: Sequence[str], chosen: Settings) -> View:
-    """Before warnings go to channels that another company reads too. The form carries what was chosen."""
+def ask_shared(texts: Texts, shared: Sequence[str], unseen: Sequence[str], chosen: Settings) -> View:
+    """Before warnings go to channels that another company reads too, or may read: Slack does not let us see it.
+
+    The form carries what was chosen.
+    """
+    questions = {"alert.shared": shared, "alert.shared_unseen": unseen}
     return View(
         type="modal",
         callback_id=names.ALERTS_SHARED_FORM,
@@ -100,7 +104,11 @@ def ask_shared(texts: Texts, shared: Sequence[str], chosen: Settings) -> View:
         title=texts("alert.shared_title"),
         submit=texts("alert.shared_submit"),
         close=texts("form.cancel"),
-        blocks=[SectionBlock(text=texts("alert.shared", channels=" ".join(map(place, shared)), n=len(shared)))],
+        blocks=[
+            SectionBlock(text=texts(key, channels=" ".join(map(place, channels)), n=len(channels)))
+            for key, channels in questions.items()
+            if channels
+        ],
     )
 
 

@@ -1,7 +1,7 @@
 """What people press on a warning, and the form in which owners set up when and where they are warned."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from slack_bolt.async_app import AsyncApp
@@ -92,7 +92,7 @@ class Listeners:
         await _show(args.client.views_open(trigger_id=args.body["trigger_id"], view=view))
 
     async def submit(self, args: AsyncArgs) -> None:
-        """Save, or say what is wrong at its field; ask first about a channel that others read too."""
+        """Save, or say what is wrong at its field; ask first about a new channel that others may read too."""
         texts, view = self._texts_of(sender(args.body).user_id), args.body["view"]
         read = read_settings(texts, view["state"]["values"])
         if isinstance(read, Settings):
@@ -109,8 +109,8 @@ class Listeners:
         who = sender(args.body)
 
         async def save() -> View:
-            if ask_first and (shared := await _shared(args, chosen.channels)):
-                return ask_shared(texts, shared, chosen)
+            if ask_first and (question := await self._question(args, texts, chosen)):
+                return question
             account = await self._alerts.set_up(_workspace(who), who.user_id, chosen)
             return notice(texts, texts("alerts.saved", account=mrkdwn.escape(account.name)))
 
@@ -120,6 +120,16 @@ class Listeners:
             await args.ack(response_action="push", view=notice(texts, texts("alerts.busy")))
         else:
             await args.ack(response_action="update", view=view)
+
+    async def _question(self, args: AsyncArgs, texts: Texts, chosen: Settings) -> View | None:
+        """What is asked first, about channels that are new; None where nobody of another company reads them."""
+        who = sender(args.body)
+        _, now = await self._alerts.settings(_workspace(who), who.user_id)
+        new = [channel for channel in chosen.channels if channel not in now.channels]
+        told = dict(zip(new, await asyncio.gather(*(_is_shared(args, each) for each in new)), strict=True))
+        shared = [each for each in new if told[each]]
+        unseen = [each for each in new if told[each] is None]
+        return ask_shared(texts, shared, unseen, chosen) if shared or unseen else None
 
     async def send_test(self, args: AsyncArgs) -> None:
         """Send a test where the saved settings say, and tell where that is."""
@@ -134,17 +144,12 @@ def _workspace(who: Sender) -> Workspace:
     return Workspace(who.enterprise_id, who.team_id)
 
 
-async def _shared(args: AsyncArgs, channels: Sequence[str]) -> Sequence[str]:
-    """Those of the channels that people of another company read too, as far as Slack lets us see."""
-    told = await asyncio.gather(*(_is_shared(args, channel) for channel in channels))
-    return [channel for channel, shared in zip(channels, told, strict=True) if shared]
-
-
-async def _is_shared(args: AsyncArgs, channel: str) -> bool:
+async def _is_shared(args: AsyncArgs, channel: str) -> bool | None:
+    """Whether people of another company read the channel too. None where Slack does not let us see it."""
     try:
         answer = await ask(args.client.conversations_info(channel=channel))
     except SlackRefused:
-        return False  # the scope for it is optional, and a private channel may not be for us to see
+        return None  # the scope for it is optional, and a private channel may not be for us to see
     return bool(answer["channel"].get("is_ext_shared"))
 
 

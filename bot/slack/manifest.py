@@ -19,7 +19,7 @@ OPTIONAL_SCOPES: Final = {
     "chat:write.public": "posts into the account's channel without being invited",
     "channels:history": "as im:history, for an account with a public channel",
     "groups:history": "as im:history, for an account with a private channel",
-    "channels:read": "asks before warnings go to a public channel that another company reads too",
+    "channels:read": "tells whether another company reads a public channel: else owners are asked before it is warned",
     "groups:read": "the same for a private channel",
     "users:read.email": "support answers by mail, and whoever wrote to it can have a copy",
     "files:write": "sends statements as files",

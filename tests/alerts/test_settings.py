@@ -9,7 +9,7 @@ from bot.alerts import routes
 from bot.ledger import store as ledger
 from bot.sandbox.faults import Kind
 from bot.sandbox.slack import Message, OpenView
-from bot.sandbox.slack.records import Ack
+from bot.sandbox.slack.records import Ack, Channel
 from bot.sandbox.world import ACCOUNT, GUEST, MEMBER, OWNER, SECOND_OWNER, TRIAL_OWNER
 from bot.slack import names
 
@@ -58,6 +58,13 @@ async def heard(stage: Stage, place: str, *words: str, kind: str = "alert:") -> 
         step=1.1,
     )
     return message
+
+
+def add_channel(stage: Stage) -> Channel:
+    """One of which the bot sees that nobody else reads it."""
+    stage.slack.scopes |= {"channels:read"}
+    channel: Channel = stage.slack.add_channel("money", [OWNER, stage.slack.bot_user_id])
+    return channel
 
 
 async def spend(stage: Stage, credits: int) -> None:
@@ -116,7 +123,7 @@ async def test_a_rule_that_is_made_below_its_level_warns_at_once(open_stage: Ope
 
 async def test_what_was_saved_is_shown_the_next_time(open_small_stage: OpenStage) -> None:
     stage = await open_small_stage()
-    other = stage.slack.add_channel("money", [OWNER, stage.slack.bot_user_id])
+    other = add_channel(stage)
     await set_up(
         stage,
         alert_channels=[stage.home, other.id],
@@ -147,7 +154,7 @@ async def test_what_was_saved_is_shown_the_next_time(open_small_stage: OpenStage
 
 async def test_every_chosen_channel_is_warned_in_the_chosen_language(open_small_stage: OpenStage) -> None:
     stage = await open_small_stage()
-    other = stage.slack.add_channel("money", [OWNER, stage.slack.bot_user_id])
+    other = add_channel(stage)
     await stage.bought("25")
     await set_up(stage, alert_channels=[stage.home, other.id], alert_figure_critical="25", alert_language="da")
     for place in (stage.home, other.id):
@@ -171,6 +178,7 @@ async def test_an_owner_is_warned_in_their_own_language_and_a_channel_in_that_of
     await stage.knows(SECOND_OWNER, "da-DK")
     await stage.slack.speak(SECOND_OWNER, "fr-FR")
     await stage.knows(SECOND_OWNER, "fr-FR")
+    stage.slack.scopes |= {"channels:read"}
     await set_up(stage, alert_channels=[], alert_figure_critical="25")
     await heard(stage, stage.slack.dm(OWNER), "almost out of credits")
     french = await heard(stage, stage.slack.dm(SECOND_OWNER), "n’a presque plus de crédits")
@@ -309,11 +317,29 @@ async def test_a_channel_that_another_company_reads_too_is_asked_about_first(ope
         await heard(stage, place, "almost out of credits")
 
 
-async def test_where_slack_does_not_let_us_see_nothing_is_asked(open_small_stage: OpenStage) -> None:
+async def test_where_slack_does_not_let_us_see_whether_others_read_it_that_is_asked_about_too(
+    open_small_stage: OpenStage,
+) -> None:
     stage = await open_small_stage()
-    shared = stage.slack.add_channel("partners", [OWNER, stage.slack.bot_user_id], shared=True)
-    await set_up(stage, alert_channels=[shared.id])
+    stage.slack.scopes |= {"channels:read"}
+    members = [OWNER, stage.slack.bot_user_id]
+    shared = stage.slack.add_channel("partners", members, shared=True)
+    unseen = stage.slack.add_channel("board", members, private=True)
+    await set_up(stage, alert_channels=[stage.home, shared.id, unseen.id])
+    question = says(await shown(stage, names.ALERTS_SHARED_FORM))
+    assert f"<#{shared.id}> is shared with another company" in question
+    assert f"cannot see whether <#{unseen.id}> is shared with another company" in question
+    await stage.slack.submit(OWNER)
     await saved(stage)
+
+    await set_up(stage, alert_figure_critical="30")
+    assert "is watched" in await saved(stage), "nobody is asked again about what was confirmed"
+
+
+async def test_where_warnings_go_already_nobody_is_asked_whether_they_may(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
+    await set_up(stage)
+    assert "is watched" in await saved(stage)
 
 
 async def test_what_cannot_be_saved_in_time_is_not_lost(stage: Stage) -> None:
@@ -373,7 +399,7 @@ async def test_a_test_that_does_not_arrive_shows_that_the_channel_is_gone(open_s
 
 async def test_where_the_chosen_channel_is_gone_the_accounts_own_is_used_and_it_is_known(open_stage: OpenStage) -> None:
     stage = await open_stage()
-    other = stage.slack.add_channel("money", [OWNER, stage.slack.bot_user_id])
+    other = add_channel(stage)
     await stage.bought("25")
     await set_up(stage, alert_channels=[other.id])
     await saved(stage)

@@ -142,7 +142,8 @@ def messages(texts: Texts) -> Iterator[Said]:
 def forms(texts: Texts) -> Iterator[View]:
     for each in SETTINGS:
         yield from (settings(texts, name, each) for name in ACCOUNTS)
-        yield from (ask_shared(texts, shared, each) for shared in (("C1",), ("C1", "C2")))
+        for shared, unseen in ((("C1",), ()), (("C1", "C2"), ("C3",)), ((), ("C1", "C2"))):
+            yield ask_shared(texts, shared, unseen, each)
 
 
 # ── how it is drawn ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -628,7 +629,7 @@ def test_who_changes_nothing_saves_what_there_was(now: Settings, language: str) 
 
 @given(now=chosen)
 def test_the_question_about_shared_channels_carries_what_was_chosen(now: Settings) -> None:
-    view = ask_shared(ENGLISH, now.channels[:1] or ("C1",), now).to_dict()
+    view = ask_shared(ENGLISH, now.channels[:1] or ("C1",), now.channels[1:], now).to_dict()
     assert check_view(view, "modal") == []
     assert Settings.loads(view["private_metadata"]) == now
 
