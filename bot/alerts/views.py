@@ -188,7 +188,7 @@ def _buttons(texts: Texts, episode: Episode, name: str) -> list[ButtonElement | 
         buy(texts),
         *([ask_the_owner(texts)] if in_a_channel else []),
         *([] if episode.acknowledged_by else [acknowledge]),
-        *([] if episode.acknowledged_by or episode.snoozed_by else [snooze]),
+        *([] if episode.acknowledged_by else [snooze]),  # while one lasts, too: it can be changed
         ButtonElement(text=texts("alert.why"), action_id=names.WHY_ALERT, value=name),
     ]
 

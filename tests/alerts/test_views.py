@@ -329,7 +329,8 @@ def test_one_that_is_put_off_says_by_whom_and_until_when() -> None:
     lines = the_message(warning(ENGLISH, SNOOZED, ACME)).splitlines()
     assert lines[1:] == [
         ":zzz: <@U2> put reminders off until <!date^1793620800^{date_short_pretty} {time}|2026-11-02 12:00 UTC>.",
-        "[Buy credits] [Ask the owner] [Acknowledge] [Why do I see this?]",
+        "[Buy credits] [Ask the owner] [Acknowledge] [Snooze: For 1 hour / For 1 day / Until Monday] "
+        "[Why do I see this?]",
     ]
 
 

@@ -204,6 +204,19 @@ async def test_where_nobody_set_up_anything_monday_morning_is_that_of_whoever_sn
     assert (monday.weekday(), monday.hour) == (0, 9)
 
 
+async def test_a_snooze_can_be_changed_while_it_lasts(each_account: Account) -> None:
+    account, stage = each_account, each_account.stage
+    await account.spend(16)
+    message = await account.warned("almost out of credits")
+    await stage.slack.press(OWNER, message, names.SNOOZE_ALERT, value="Until Monday")
+    await stage.until(lambda: f"<@{OWNER}> put reminders off" in account.warnings()[0].text)
+
+    await stage.slack.press(MEMBER, account.warnings()[0], names.SNOOZE_ALERT, value="For 1 hour")
+    await stage.until(lambda: f"<@{MEMBER}> put reminders off" in account.warnings()[0].text)
+    await stage.wind(hours=1, minutes=1)
+    await account.warned("Reminder")
+
+
 async def test_an_empty_account_is_told_so_beside_the_warning_before(account: Account) -> None:
     await account.spend(16)
     await account.warned("almost out of credits")
