@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
-from sqlalchemy import Executable, Integer, Select, and_, bindparam, case, delete, func, null, or_, select, update
+from sqlalchemy import Executable, Integer, and_, bindparam, case, delete, func, null, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -85,13 +85,8 @@ def _owing(dialect: str) -> Executable:
     )
 
 
-def due_query(now: datetime, *, besides: Collection[str], limit: int) -> Select[str]:
-    """Users and channels that something is due for, those that wait longest first."""
-    return _PLACES_DUE.params(_moments(now, besides=besides, most=limit))
-
-
 async def places_due(tx: AsyncConnection, now: datetime, *, besides: Collection[str], limit: int) -> Sequence[str]:
-    """What ``due_query`` finds."""
+    """Users and channels that something is due for, those that wait longest first."""
     return list((await tx.execute(_PLACES_DUE, _moments(now, besides=besides, most=limit))).scalars())
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import event, text, update
 
 from bot import faultpoint
 from bot.db.engine import Database
@@ -590,10 +590,13 @@ async def test_health_sees_how_many_wait_and_since_when(world: World) -> None:
 async def test_what_is_due_is_found_through_its_index(world: World) -> None:
     if not world.database.is_sqlite:
         pytest.skip("PostgreSQL scans small tables whatever their indexes")
-    query = store.due_query(world.clock.now(), besides=["U1", "U2"], limit=5)
+    asked: list[tuple[str, object]] = []
     async with world.database.read() as tx:
-        sql = str(query.compile(tx.engine.sync_engine, compile_kwargs={"literal_binds": True}))
-        plan = (await tx.execute(text(f"EXPLAIN QUERY PLAN {sql}"))).all()
+        connection = tx.sync_connection
+        event.listen(connection, "before_cursor_execute", lambda *call: asked.append(call[2:4]))
+        await store.places_due(tx, world.clock.now(), besides=["U1", "U2"], limit=5)
+        [(sql, values)] = asked
+        plan = (await tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)).all()
     assert any("ix_outbox_due" in str(step) for step in plan), plan
 
 
