@@ -9,14 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.accounts import store as accounts
 from bot.clock import Clock
-from bot.db.engine import Database
+from bot.db.engine import Database, must
 from bot.ids import NewId
 from bot.ledger import store as ledger
 from bot.money import Credits
 from bot.prices.model import Tokens, cost
 from bot.usage import store
 from bot.usage.meter import Meter, Receipt
-from bot.usage.model import Event, Hold, HoldConflict, HoldState, NotEnough, Standing, key_of
+from bot.usage.model import Event, Hold, HoldConflict, HoldState, NotEnough, Standing
 from bot.usage.rating import Rater
 
 LASTS: Final = timedelta(minutes=15)
@@ -93,14 +93,15 @@ class Holds:
         hold = await self._found(hold_id)
         if any(event.account_id != hold.account_id for event in events):
             raise HoldConflict(f"the hold is one of account {hold.account_id}")
-        if hold.state is HoldState.RELEASED:
-            raise HoldConflict("the hold was released; what was used all the same goes to /api/v1/events")
-        if hold.state is HoldState.SETTLED and not await self._all_known(events):
-            raise HoldConflict("the hold was settled with other events")
         return hold, await self._meter.book(events, also=partial(self._close, hold_id))
 
-    async def _close(self, hold_id: str, tx: AsyncConnection, spent: Credits) -> None:
-        await store.close_hold(tx, hold_id, HoldState.SETTLED, self._clock.now(), spent)
+    async def _close(self, hold_id: str, tx: AsyncConnection, spent: Credits, new: int) -> HoldConflict | None:
+        """Settle the hold, unless it was released, or settled without these events."""
+        if await store.close_hold(tx, hold_id, HoldState.SETTLED, self._clock.now(), spent):
+            return None
+        if must(await store.hold_of(tx, id=hold_id)).state is HoldState.RELEASED:
+            return HoldConflict("the hold was released; what was used all the same goes to /api/v1/events")
+        return HoldConflict("the hold was settled with other events") if new else None
 
     async def release(self, hold_id: str) -> None:
         """Give the hold back unused. Raise ``LookupError``, or ``HoldConflict`` when it was settled."""
@@ -121,10 +122,6 @@ class Holds:
         if hold is None:
             raise LookupError(hold_id)
         return hold
-
-    async def _all_known(self, events: Sequence[Event]) -> bool:
-        async with self._database.read() as tx:
-            return await store.all_known(tx, [(event.source, key_of(event.id)[0]) for event in events])
 
     async def _standing(self, tx: AsyncConnection, account_id: str, settled: Credits, seq: int) -> Standing | None:
         account = await accounts.of_id(tx, account_id)

@@ -22,7 +22,7 @@ from bot.ledger.model import BelowFloor
 from bot.money import Credits
 from bot.usage import store
 from bot.usage.debits import debit, park, total
-from bot.usage.model import Busy, Event, Row, UsageRefused, new_batch
+from bot.usage.model import Busy, Event, HoldConflict, Row, UsageRefused, new_batch
 from bot.usage.rating import Rater, StaleTerms, Terms
 
 MOST_AT_ONCE: Final = 5_000  # events in one transaction
@@ -32,7 +32,8 @@ _TRIES: Final = 10
 _CAREFUL_FOR: Final = 50  # batches after a repeat: where one came, more come
 
 EventKey = tuple[int, bytes]
-Also = Callable[[AsyncConnection, Credits], Awaitable[None]]  # done in the same transaction, with what was spent
+Also = Callable[[AsyncConnection, Credits, int], Awaitable[HoldConflict | None]]
+"""Done in the same transaction, with what the events cost and how many are new: why they are not booked, if so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,15 @@ class _Request:
     terms: Terms
     also: Also | None
     done: asyncio.Future[Receipt]
+    conflict: HoldConflict | None = None
 
-    def refuse(self, problems: list[tuple[int, str]]) -> None:
+    def refuse(self, why: UsageRefused | HoldConflict | Outage) -> None:
         if not self.done.done():
-            self.done.set_exception(UsageRefused(problems, conflict=True))
+            self.done.set_exception(why)
+
+
+class _Conflict(Exception):
+    """Some of the requests have one: the others can be booked without them."""
 
 
 @dataclass(slots=True)
@@ -64,11 +70,13 @@ class _Batch:
 
     rows: dict[EventKey, Row] = field(default_factory=dict)
     answers: list[tuple[_Request, list[Row], int]] = field(default_factory=list)  # with all its rows, and the new ones
-    refused: list[tuple[_Request, list[tuple[int, str]]]] = field(default_factory=list)
-    also: list[tuple[Also, Credits]] = field(default_factory=list)
+    refused: list[tuple[_Request, UsageRefused | HoldConflict]] = field(default_factory=list)
 
     def admit(self, request: _Request, known: Mapping[EventKey, Row]) -> None:
         """Take a request in, without what was stored before; or refuse it, where an id comes with other content."""
+        if request.conflict:
+            self.refused.append((request, request.conflict))
+            return
         fresh: dict[EventKey, Row] = {}
         stored: list[Row] = []
         problems: list[tuple[int, str]] = []
@@ -81,17 +89,15 @@ class _Batch:
                 problems.append((n, f"the id {request.events[n].id} was used before, with other content"))
             stored.append(before or row)
         if problems:
-            self.refused.append((request, problems))
+            self.refused.append((request, UsageRefused(problems, conflict=True)))
             return
         self.rows |= fresh
         self.answers.append((request, stored, len(fresh)))
-        if request.also:
-            self.also.append((request.also, total(stored)))
 
     def answer(self) -> None:
         """Tell everybody. Not before the commit: until then, what contradicts a request may itself be no event."""
-        for request, problems in self.refused:
-            request.refuse(problems)
+        for request, why in self.refused:
+            request.refuse(why)
         for request, rows, new in self.answers:
             if not request.done.done():
                 request.done.set_result(Receipt(new, total(rows), sum(row.parked is not None for row in rows)))
@@ -112,8 +118,8 @@ class Meter:
     async def book(self, events: Sequence[Event], *, also: Also | None = None) -> Receipt:
         """Book all of these events or none, and do ``also`` with them. Returns after the commit.
 
-        Raises ``UsageRefused`` for an unknown account or an id that was used with other content, ``Busy``, and
-        ``Outage``: then the same events can be sent again.
+        Raises ``UsageRefused`` for an unknown account or an id that was used with other content, the ``HoldConflict``
+        of ``also``, ``Busy``, and ``Outage``: then the same events can be sent again.
         """
         if self._waiting >= MOST_WAITING:
             raise Busy()
@@ -137,12 +143,11 @@ class Meter:
                 await self._write(requests)
         except Outage as outage:
             for request in requests:
-                if not request.done.done():
-                    request.done.set_exception(outage)
+                request.refuse(outage)
         finally:  # of a bug too, everybody hears
+            unbooked = Outage("usage", "the events could not be booked")
             for request in requests:
-                if not request.done.done():
-                    request.done.set_exception(Outage("usage", "the events could not be booked"))
+                request.refuse(unbooked)
         return len(requests)
 
     def _take(self) -> list[_Request]:
@@ -179,6 +184,8 @@ class Meter:
                 self._careful = _CAREFUL_FOR
             except BelowFloor as low:
                 park(batch.rows.values(), low.balances, terms)
+            except _Conflict:
+                continue
             else:
                 self._careful = max(0, self._careful - 1)
                 return batch.answer()
@@ -196,6 +203,8 @@ class Meter:
             await store.add(tx, list(batch.rows.values()), number)
             faultpoint("U1")
             await debit(tx, batch.rows.values(), number, now, terms)
-        for also, spent in batch.also:
-            await also(tx, spent)
+        for request, rows, new in batch.answers:
+            request.conflict = await request.also(tx, total(rows), new) if request.also else None
+        if any(request.conflict for request, *_ in batch.answers):
+            raise _Conflict
         faultpoint("U2")

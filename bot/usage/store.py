@@ -135,15 +135,6 @@ async def known(tx: AsyncConnection, keys: Iterable[tuple[int, bytes]]) -> dict[
     return {(row.source, row.key): row for row in map(_row, found)}
 
 
-async def all_known(tx: AsyncConnection, keys: Sequence[tuple[str, bytes]]) -> bool:
-    """Whether every one of these events is stored, by the name of its source and its key."""
-    rows = await tx.execute(select(sources).where(sources.c.name.in_({source for source, _ in keys})))
-    numbered = {row.name: row.no for row in rows}
-    if any(source not in numbered for source, _ in keys):
-        return False
-    return len(await known(tx, {(numbered[source], key) for source, key in keys})) == len(set(keys))
-
-
 def _row(found: Any) -> Row:
     values = found._asdict()
     del values["batch"]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -82,6 +83,49 @@ async def test_settling_books_what_it_was_and_gives_the_hold_back(open_stage: Op
     known = await held(genstudio)
     assert (await genstudio.settle(known, use("5"))).json()["spent"] == "1.00", "it was reported before"
     assert await amounts(genstudio) == ("7.50", "0.00", "7.50")
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_of_those_who_settle_a_hold_at_once_with_other_events_one_is_booked(
+    open_stage: OpenStage, processes: int
+) -> None:
+    stage = await open_stage()
+    if processes == 2 and stage.bot.database.is_sqlite:
+        pytest.skip("one bot at a time has an SQLite file")
+    await stage.price()
+    await stage.change(at_zero=AtZero.GO_ON)
+    async with AsyncExitStack() as life:
+        doors = [await stage.program()]
+        if processes == 2:
+            other = Program((await life.enter_async_context(stage.second_bot())).server.url, doors[0].token)
+            life.push_async_callback(other.aclose)
+            doors.append(other)
+        for n in range(3):
+            hold, other_hold = await held(doors[0]), await held(doors[0])
+            settling = [doors[i % processes].settle(hold, use(f"{n}-{i // 2}")) for i in range(12)]
+            async with stage.held_database():
+                sending = asyncio.gather(*settling, doors[0].settle(other_hold, use(f"{n}-other")))
+                await asyncio.sleep(0.3)
+            *answers, beside = await sending
+            assert Counter(answer.status_code for answer in answers) == {200: 2, 409: 10}, "both who sent the same"
+            refused = {answer.json()["detail"] for answer in answers if answer.status_code == 409}
+            assert refused == {"the hold was settled with other events."}
+            assert beside.status_code == 200
+            assert await doors[0].has() == f"-{2 * (n + 1)}.00"
+
+
+async def test_what_is_released_while_it_is_settled_is_one_or_the_other(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    await stage.price()
+    await stage.change(at_zero=AtZero.GO_ON)
+    genstudio = await stage.program()
+    booked = 0
+    for n in range(10):
+        hold = await held(genstudio)
+        settled, released = await asyncio.gather(genstudio.settle(hold, use(str(n))), genstudio.release(hold))
+        assert {settled.status_code, released.status_code} in ({200, 409}, {409, 204})
+        booked += settled.status_code == 200
+        assert await genstudio.has() == f"{-booked}.00"
 
 
 async def test_what_cannot_be_settled_leaves_the_hold_as_it_was(open_small_stage: OpenStage) -> None:
