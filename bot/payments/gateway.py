@@ -64,9 +64,13 @@ class Unconfirmed:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """The bank or Stripe said no. ``code`` is Stripe's decline or error code. The buyer may pay in another way."""
+    """The bank or Stripe said no. ``code`` is Stripe's decline or error code. The buyer may pay in another way.
+
+    ``request_id`` is Stripe's, of the request that it said so to, where that was ours.
+    """
 
     code: str
+    request_id: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,7 +200,8 @@ class StripeGateway:
                     intent_id, {"payment_method": card_id, "off_session": True, "expand": _OF_INTENT}
                 )
             except stripe.CardError as error:
-                return answers.payment(_error_in(error)["payment_intent"])
+                outcome = answers.payment(_error_in(error)["payment_intent"])
+                return replace(outcome, request_id=error.request_id) if isinstance(outcome, Declined) else outcome
             except stripe.InvalidRequestError as error:
                 return await self._after_refused_confirm(intent_id, error)
             return answers.payment(intent.to_dict())
@@ -211,7 +212,7 @@ class StripeGateway:
         if not isinstance(outcome, Unconfirmed):
             return outcome
         logger.warning("Stripe refused to charge a card: %s", error.user_message, extra={"intent": intent_id})
-        return Declined(error.code or "invalid_request")
+        return Declined(error.code or "invalid_request", error.request_id)
 
     async def payment(self, intent_id: str) -> Outcome:
         with _asking():

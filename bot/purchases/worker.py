@@ -181,8 +181,8 @@ class PurchaseWorker:
     async def _conclude(self, purchase: Purchase, intent_id: str, outcome: Outcome) -> None:
         """Settle what the bank said of the saved card; where it said no, close that way and open the other one."""
         match outcome:
-            case Declined(code):
-                purchase = await self._write(purchase, reason=code)
+            case Declined(code, request_id):
+                purchase = await self._write(purchase, reason=code, request_id=request_id or purchase.request_id)
                 outcome = await self._gateway.cancel(intent_id)
             case NeedsBuyer():
                 purchase = await self._write(purchase, reason="authentication_required")

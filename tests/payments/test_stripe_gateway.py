@@ -319,7 +319,9 @@ async def test_a_card_that_is_gone_or_somebody_elses_is_a_decline(
 ) -> None:
     ident = await gateway.prepare(order, 0)
     stripe.customers.detach(visa)
-    assert await gateway.confirm(ident, visa) == Declined("invalid_request")
+    refused = await gateway.confirm(ident, visa)
+    assert refused == Declined("invalid_request")
+    assert (refused.request_id or "").startswith("req_")
     assert await gateway.confirm(ident, "pm_never_was") == Declined("resource_missing")
     stranger = await gateway.new_customer("globex", "Globex", "T1")
     assert isinstance(await gateway.confirm(ident, stripe.save_card(stranger, "visa")), Declined)

@@ -54,6 +54,8 @@ async def test_a_card_that_was_declined_leads_there_while_the_purchase_can_still
     await write(stage, "Why?")
 
     [mail] = await mails(stage, 1)
+    [request] = [each["request"] for each in stage.stripe.state.events if each["type"].endswith("payment_failed")]
+    assert f"last request that failed  {request['id']}\n" in mail.body
     assert "generic_decline" in mail.body
     assert "Purchase of $25.00: checkout" in mail.subject
 
