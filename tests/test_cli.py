@@ -359,6 +359,8 @@ def test_the_end_of_a_trial_is_kept_and_shown(on_both: Run) -> None:
     on_both("accounts", "edit", "acme", "--name", "Acme")
 
     assert json.loads(on_both("accounts", "show", "acme", "--json").stdout)["trial_ends_at"].startswith("2026-12-24")
+    on_both("accounts", "edit", "acme", "--trial-ends", "")
+    assert json.loads(on_both("accounts", "show", "acme", "--json").stdout)["trial_ends_at"] is None
 
 
 # ── setting up ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -49,7 +49,11 @@ def _account_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--at-zero", type=click.Choice(_AT_ZERO), help="Whether calls of models may go on below zero."
             ),
             click.option("--overdraft", metavar="CREDITS", help="How far below zero use may bring the balance."),
-            click.option("--trial-ends", metavar="YYYY-MM-DD", help="The day, in UTC, on which a free trial is over."),
+            click.option(
+                "--trial-ends",
+                metavar="YYYY-MM-DD",
+                help="The day, in UTC, on which a free trial is over; empty: it is not known.",
+            ),
         ]
     ):
         command = option(command)
@@ -84,7 +88,7 @@ async def accounts_add(id: str, as_json: bool, owners: tuple[str, ...], **given:
 @JSON
 @asynchronous
 async def accounts_edit(id: str, as_json: bool, owners: tuple[str, ...], **given: str | None) -> None:
-    """Change the account ID. --owner replaces all owners; an empty --channel takes the channel away."""
+    """Change the account ID. --owner replaces all owners; an empty --channel or --trial-ends takes it away."""
     _check(owners, given)
     async with Opened(migrated=True) as database:
 
@@ -163,8 +167,7 @@ def _check(owners: tuple[str, ...], given: dict[str, str | None]) -> None:
             raise click.UsageError(f"--{option} takes an id that begins with {' or '.join(letters)}, not {value}")
     if (overdraft := given["overdraft"]) is not None and not Credits.ZERO <= _read(overdraft) <= _GREATEST_OVERDRAFT:
         raise click.UsageError(f"--overdraft takes 0 to {_GREATEST_OVERDRAFT} credits, not {overdraft}")
-    if trial_ends := given["trial_ends"]:
-        _read_day(trial_ends)
+    _read_day(given["trial_ends"] or "")
     for owner in owners:
         if owner[:1] not in ("U", "W"):
             raise click.UsageError(f"--owner takes a Slack user id that begins with U or W, not {owner}")
@@ -177,9 +180,9 @@ def _read(credits: str) -> Credits:
         raise click.UsageError(f"--overdraft takes credits, such as 250 or 0.50, not {credits!r}") from None
 
 
-def _read_day(day: str) -> datetime:
+def _read_day(day: str) -> datetime | None:
     try:
-        return datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC)
+        return datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC) if day else None
     except ValueError:
         raise click.UsageError(f"--trial-ends takes a day, such as 2026-12-24, not {day!r}") from None
 
@@ -195,7 +198,7 @@ def _changed(account: Account, owners: tuple[str, ...], given: dict[str, str | N
         owners=frozenset(owners) or account.owners,
         at_zero=_AT_ZERO[given["at_zero"]] if given["at_zero"] else account.at_zero,
         overdraft=account.overdraft if given["overdraft"] is None else _read(given["overdraft"]),
-        trial_ends_at=_read_day(given["trial_ends"]) if given["trial_ends"] else account.trial_ends_at,
+        trial_ends_at=account.trial_ends_at if given["trial_ends"] is None else _read_day(given["trial_ends"]),
         workspace=Workspace(
             home.enterprise_id if given["enterprise"] is None else given["enterprise"], given["team"] or home.team_id
         ),
