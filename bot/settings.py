@@ -162,6 +162,17 @@ class Settings(BaseSettings):
             raise ValueError("expected sqlite:///FILE or postgresql://USER@HOST:PORT/NAME") from None
         return f"{drivers[scheme]}://{rest}"
 
+    @field_validator("stripe_webhook_secret")
+    @classmethod
+    def _signing_secrets(cls, secret: SecretStr | None) -> SecretStr | None:
+        """One, or two with a comma between. With another every notification would be refused, and nobody told."""
+        each = secret.get_secret_value().split(",") if secret else []
+        if not all(one.strip().startswith("whsec_") for one in each if one.strip()):
+            raise ValueError(
+                "expected whsec_…, the Signing secret of an endpoint at https://dashboard.stripe.com/webhooks"
+            )
+        return secret
+
     @field_validator("smtp_url")
     @classmethod
     def _mail_server(cls, url: SecretStr | None) -> SecretStr | None:

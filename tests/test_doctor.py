@@ -188,14 +188,14 @@ async def test_nothing_set_says_what_to_copy_from_where(ward: Ward) -> None:
 @on_sqlite
 async def test_tokens_in_each_others_place_are_noticed_and_never_shown(ward: Ward) -> None:
     found = await ward.findings(
-        slack_bot_token="xapp-mixed-up", stripe_api_key="pk_test_public", stripe_webhook_secret="we_1"
+        slack_bot_token="xapp-mixed-up", stripe_api_key="pk_test_public", slack_app_token="xoxb-mixed-up"
     )
 
-    for name in ("slack_bot_token", "stripe_key", "stripe_webhook"):
+    for name in ("slack_bot_token", "stripe_key", "slack_app_token"):
         assert found[name].level is Level.BLOCKING
         assert "does not begin with" in found[name].found
     told = Report(list(found.values())).as_json() + Report(list(found.values())).as_text()
-    assert not [secret for secret in ("mixed-up", "pk_test_public", "we_1") if secret in told]
+    assert not [secret for secret in ("mixed-up", "pk_test_public") if secret in told]
 
 
 @on_sqlite
@@ -416,7 +416,7 @@ async def test_usage_that_waits_is_told_with_what_it_waits_for(ward: Ward) -> No
         "1 use of anthropic claude of acme (no price for cached input)",
     )
     assert unpriced.mend == (
-        "credits-bot prices import FILE, with a price for openai gpt-9 from 2026-11-03 on; "
+        "credits-bot prices import FILE, with a price for openai gpt-9 from 2026-11-03T09:30:00Z on; "
         "anthropic claude with cached_input from 2026-11-04T09:30:01.000005Z on"
     )
     assert overdrawn.found == r"parked: 2 uses of 'openai gpt\x1b[2J' of tiny (beyond its overdraft)"

@@ -34,7 +34,6 @@ _KEY_RIGHTS: Final = (
     "read for Charges and Refunds, Disputes, Invoices, Events and Balance"
 )
 _PORTAL_PAGE: Final = "https://dashboard.stripe.com/settings/billing/portal"
-_WEBHOOK_PAGE: Final = "https://dashboard.stripe.com/webhooks, the endpoint, Signing secret"
 _UNREACHED: Final = "nobody can reach the bot"
 
 
@@ -150,12 +149,9 @@ async def stripe_portal(settings: Settings, probe: Callable[[], Awaitable[bool]]
 
 def webhook(settings: Settings) -> list[Finding]:
     """Whether Stripe's notifications can be believed."""
-    name, secret = "stripe_webhook", settings.stripe_webhook_secret
-    if secret is None:
-        return [ok(name, "not set: the bot notices payments by asking Stripe, within a minute")]
-    if fault := _unusable(name, "STRIPE_WEBHOOK_SECRET", secret, ("whsec_",), _WEBHOOK_PAGE):
-        return [fault]
-    return [ok(name, "set: Stripe notifies the bot at /stripe/webhook")]
+    if settings.stripe_webhook_secret is None:
+        return [ok("stripe_webhook", "not set: the bot notices payments by asking Stripe, within a minute")]
+    return [ok("stripe_webhook", "set: Stripe notifies the bot at /stripe/webhook")]
 
 
 async def clock(service: str, url: str, machine: Clock) -> list[Finding]:
