@@ -163,7 +163,8 @@ async def usage(ask: Callable[[], Awaitable[Sequence[Parked]]]) -> list[Finding]
     findings = []
     if unpriced:
         found = some([f"{_uses(each)} of {each.account_id} ({_MISSING[each.reason]})" for each in unpriced])
-        wanted = some([f"{_name(each)}{_WANTED[each.reason]} from {_since(each)} on" for each in unpriced])
+        # To the moment: a price that ended, or lacks something, may have held on that day, and none may overlap it.
+        wanted = some([f"{_name(each)}{_WANTED[each.reason]} from {when(each.oldest)} on" for each in unpriced])
         mend = f"credits-bot prices import FILE, with a price for {wanted}"
         findings.append(warning("usage", f"parked: {found}", "it was used and is not paid for", mend))
     if overdrawn:
@@ -187,14 +188,6 @@ async def warnings(ask: Callable[[], Awaitable[Sequence[Deaf]]]) -> list[Finding
 
 def _uses(parked: Parked) -> str:
     return f"{count(parked.count, 'use')} of {_name(parked)}"
-
-
-def _since(parked: Parked) -> str:
-    """From when on a price would let them in. Where one holds that lacks something, it may have begun on that day:
-
-    a new one from the beginning of the day would end where that one begins, and let nothing in.
-    """
-    return f"{parked.oldest:%Y-%m-%d}" if parked.reason == "no_price" else when(parked.oldest)
 
 
 def _name(parked: Parked) -> str:
