@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, astuple
 from datetime import datetime, timedelta
@@ -70,6 +70,7 @@ from bot.support.service import Support
 from bot.text import Texts, texts_for
 from bot.tokens.service import Gate
 from bot.usage import proof as usage_proof
+from bot.usage import repricing
 from bot.usage import store as usage_store
 from bot.usage.api import Api
 from bot.usage.holds import Holds
@@ -182,7 +183,7 @@ class Bot:
             database=self.database,
             clock=clock,
             new_id=new_id,
-            history=usage_store.spend_by_hour,
+            history=self._pace,
             last_purchase=_last_purchase,
             who_is=self.purchases.person,
         )
@@ -195,6 +196,7 @@ class Bot:
             database=self.database,
             clock=clock,
             history=usage_store.spend_by_hour,
+            pace=self._pace,
             spend=usage_store.spend_by_day_and_model,
             complete_to=lambda: rollup.complete_to,
         )
@@ -216,7 +218,7 @@ class Bot:
             by_mail = ByMail(
                 database=self.database,
                 clock=clock,
-                history=usage_store.spend_by_hour,
+                history=self._pace,
                 nudge=self._nudge_mail,
             )
             self.clockwork.every(_MAIL_WARNINGS_EVERY, "warnings by mail", by_mail.work)
@@ -300,6 +302,9 @@ class Bot:
         self.outbox.nudge()
         if self._post:
             self._post.nudge()
+
+    async def _pace(self, tx: AsyncConnection, account_id: str) -> Mapping[datetime, Credits]:
+        return await repricing.spend_by_hour(tx, account_id, self._clock.now())
 
     def _listen(self) -> None:
         boundary = Boundary(self.texts_of, self._crew, self.settings.support_email)

@@ -32,11 +32,19 @@ class Reports:
     """Each is a message of its own key, so that whatever comes twice is said once."""
 
     def __init__(
-        self, *, database: Database, clock: Clock, history: History, spend: Spend, complete_to: Callable[[], datetime]
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        history: History,
+        pace: History,
+        spend: Spend,
+        complete_to: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._clock = clock
-        self._history = history
+        self._history = history  # as it was booked
+        self._pace = pace  # at the prices of now
         self._spend = spend
         self._complete_to = complete_to  # what was spent until then is in both
 
@@ -58,7 +66,7 @@ class Reports:
             if self._complete_to() < datetime.combine(monday, time(), zone):
                 return  # the week is not told before all of it is known
             spent = await self._spend(tx, account_id, zone, monday - 7 * _DAY, monday - _DAY)
-            history = await self._history(tx, account_id)
+            history = await self._pace(tx, account_id)
         write = partial(self._write_digest, account_id, set_up, monday, spent, history, now)
         await self._database.write(write)
 

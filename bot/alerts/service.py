@@ -28,6 +28,7 @@ from bot.money import Credits
 from bot.outbox import store as outbox
 from bot.outbox.model import TOKEN_REFUSED
 from bot.outbox.store import Dead
+from bot.prices import store as prices
 from bot.text import Texts
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ _AT_ONCE: Final = 100
 _LATELY = timedelta(days=14)  # without use for so long, an account waits for its next one
 
 History = Callable[[AsyncConnection, str], Awaitable[Mapping[datetime, Credits]]]
-"""What an account spent in each hour, by the hour's beginning."""
+"""What an account spent in each hour, by the hour's beginning; for its pace, at the prices of now."""
 
 LastPurchase = Callable[[AsyncConnection, str], Awaitable[Credits | None]]
 
@@ -74,6 +75,7 @@ class Alerts:
 
     async def work(self) -> int:
         """Look at the accounts that crossed a bound, whose time has come, and that are new. How many that were."""
+        await self._heed_prices()
         async with self._database.read() as tx:
             version = await versions.current(tx, versions.TERMS)
             now = self._clock.now()
@@ -85,6 +87,18 @@ class Alerts:
         if len(new) < _AT_ONCE:
             self._newcomers_at = version
         return len(found) + len(new)
+
+    async def _heed_prices(self) -> None:
+        """When what models cost has changed, let every account that has a pace be looked at, in its turn.
+
+        A look tells the pace by what use costs now (see ``usage.repricing``), so that a level by days may be reached.
+        """
+        now = self._clock.now()
+        async with self._database.read() as tx:
+            begun = await prices.begun(tx, now)
+            heeded = await store.prices_heeded(tx)
+        if begun > heeded:
+            await self._database.write(partial(store.heed_prices, begun=begun, now=now))
 
     async def check_all(self) -> int:
         """Look at what a crossing or a due time should have found, and count it. Always 0: once is enough."""

@@ -15,9 +15,11 @@ from bot.alerts.model import Episode
 from bot.alerts.rules import DEFAULTS, Level, Rules
 from bot.alerts.tables import dead_places, episodes, known_owners, looks, settings
 from bot.db.engine import must
+from bot.db.versions import current, versions
 from bot.ledger.tables import balances, entries
 
 _LONG_AGO: Final = datetime.fromtimestamp(0, UTC)
+_PRICES: Final = "alert_prices"  # names how many have been heeded, among the versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,23 @@ async def due(tx: AsyncConnection, now: datetime, limit: int) -> Sequence[str]:
     """Accounts whose time has come, the longest due first."""
     query = select(looks.c.account_id).where(looks.c.due_at <= now).order_by(looks.c.due_at).limit(limit)
     return (await tx.execute(query)).scalars().all()
+
+
+async def heed_prices(tx: AsyncConnection, begun: int, now: datetime) -> None:
+    """Let the time have come of every account that time may warn, once for so many prices and markups."""
+    new = _insert(tx, versions).values(name=_PRICES, n=begun)
+    first = await tx.execute(
+        new.on_conflict_do_update(index_elements=["name"], set_={"n": begun}, where=versions.c.n < begun).returning(
+            versions.c.n
+        )
+    )
+    if first.scalar() is not None:
+        await tx.execute(update(looks).where(looks.c.due_at > now).values(due_at=now))
+
+
+async def prices_heeded(tx: AsyncConnection) -> int:
+    """How many prices and markups had begun when that was done the last time."""
+    return await current(tx, _PRICES)
 
 
 async def never_looked_at(tx: AsyncConnection, limit: int) -> Sequence[str]:

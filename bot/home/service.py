@@ -30,6 +30,7 @@ from bot.money import Credits
 from bot.purchases.model import Purchase
 from bot.slack.client import SlackRefused
 from bot.text import Texts
+from bot.usage import repricing
 from bot.usage import store as usage
 
 logger = logging.getLogger(__name__)
@@ -137,7 +138,7 @@ class Homes:
         latest = await self.purchases.newest(account.id, _SHOWN)
         async with self.database.read() as tx:
             zone = (await alerts.set_up_of(tx, account.id)).rules.zone
-            history = await usage.spend_by_hour(tx, account.id)
+            history = await repricing.spend_by_hour(tx, account.id, now)
             places = await routes.health(tx, account.id) if owner else ()
             return Facts(
                 refusal=refusal,

@@ -1,10 +1,11 @@
 """Prices and markups in the database. The caller owns the transaction; rows are added, never edited."""
 
 from bisect import bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Select, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.db import versions
@@ -27,7 +28,19 @@ async def load(tx: AsyncConnection) -> tuple[PriceList, Markups]:
 
 async def every(tx: AsyncConnection) -> list[Price]:
     """Every price, oldest first."""
-    rows = await tx.execute(select(prices).order_by(prices.c.effective_at, prices.c.id))
+    return await _prices(tx, select(prices))
+
+
+async def changed_since(tx: AsyncConnection, moment: datetime) -> list[Price]:
+    """Every price of the models of which another than the first one has begun, or will begin, since then."""
+    of_model = tuple_(prices.c.provider, prices.c.model)
+    changed = select(prices.c.provider, prices.c.model).group_by(prices.c.provider, prices.c.model)
+    since_then = changed.having(func.count() > 1, func.max(prices.c.effective_at) > moment)
+    return await _prices(tx, select(prices).where(of_model.in_(since_then)))
+
+
+async def _prices(tx: AsyncConnection, query: Select[Any]) -> list[Price]:
+    rows = await tx.execute(query.order_by(prices.c.effective_at, prices.c.id))
     return [
         Price(
             id=row.id,
@@ -42,6 +55,13 @@ async def every(tx: AsyncConnection) -> list[Price]:
         )
         for row in rows
     ]
+
+
+async def begun(tx: AsyncConnection, now: datetime) -> int:
+    """How many prices and markups have begun: more than before wherever a change of what models cost has."""
+    counts = [select(func.count()).where(table.c.effective_at <= now).scalar_subquery() for table in (prices, markups)]
+    found: int = (await tx.execute(select(counts[0] + counts[1]))).scalar_one()
+    return found
 
 
 async def add(tx: AsyncConnection, price: Price, at: datetime) -> bool:
@@ -91,9 +111,13 @@ async def expire(tx: AsyncConnection, provider: str, model: str, end: datetime, 
     return price
 
 
-async def every_markup(tx: AsyncConnection) -> list[tuple[str, datetime, int]]:
-    """Every markup by scope, oldest first: ``plan:essential`` or ``account:acme``, from when on, basis points."""
-    return sorted((row.scope, row.effective_at, row.basis_points) for row in await tx.execute(select(markups)))
+async def every_markup(tx: AsyncConnection, of: Collection[str] | None = None) -> list[tuple[str, datetime, int]]:
+    """Every markup by scope, oldest first: ``plan:essential`` or ``account:acme``, from when on, basis points.
+
+    ``of``: of these scopes alone.
+    """
+    query = select(markups) if of is None else select(markups).where(markups.c.scope.in_(of))
+    return sorted((row.scope, row.effective_at, row.basis_points) for row in await tx.execute(query))
 
 
 async def set_markup(tx: AsyncConnection, scope: str, basis_points: int, effective_at: datetime, at: datetime) -> bool:

@@ -381,6 +381,20 @@ async def spend_by_hour(tx: AsyncConnection, account_id: str) -> dict[datetime, 
     return {row.hour: Credits(int(row.nano)) for row in rows}
 
 
+async def spend_on(
+    tx: AsyncConnection, account_id: str, of_models: Collection[tuple[str, str]], since: datetime
+) -> Sequence[tuple[datetime, str, str, int]]:
+    """Hour, provider, model, and the nano-credits that the account spent in it, of these models and since then."""
+    query = (
+        select(hours.c.hour, models.c.provider, models.c.model, hours.c.nano)
+        .join(models, models.c.no == hours.c.model)
+        .where(hours.c.account_id == account_id, hours.c.hour >= since)
+        .where(tuple_(models.c.provider, models.c.model).in_(of_models))
+    )
+    rows = await tx.execute(query) if of_models else ()
+    return [(row.hour, row.provider, row.model, row.nano) for row in rows]
+
+
 async def spend_by_day_and_model(
     tx: AsyncConnection, account_id: str, zone: ZoneInfo, first: date, last: date
 ) -> dict[date, dict[str, Credits]]:

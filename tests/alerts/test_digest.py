@@ -269,6 +269,7 @@ async def test_whoever_does_not_want_it_is_not_told_of_such_days(account: Accoun
         database=stage.bot.database,
         clock=stage.world.clock,
         history=usage.spend_by_hour,
+        pace=usage.spend_by_hour,
         spend=usage.spend_by_day_and_model,
         complete_to=stage.world.clock.now,
     )

@@ -143,6 +143,7 @@ class Years:
             database=database,
             clock=self.clock,
             history=_unknown,
+            pace=_unknown,
             spend=usage.spend_by_day_and_model,
             complete_to=self.clock.now,
         )

@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from bot.alerts import store as alerts
+from bot.db.columns import microseconds
 from bot.sandbox.slack import Message
 from bot.sandbox.world import ACCOUNT, MEMBER, OWNER, SECOND_OWNER
 from bot.slack import names
@@ -43,6 +44,21 @@ class Account:
         self._uses += credits
         assert (await self._program.send(*events)).status_code == 204
 
+    async def spent_a_credit_a_day(self, days: int) -> None:
+        """Until today, and looked at with the forecast that follows from it."""
+        await self.stage.eventually(self.looked_at, within=60, step=2.1)
+        uses = [use(f"day-{n}", at=self.stage.ago(days=n)) for n in range(1, days + 1)]
+        assert (await self._program.send(*uses)).status_code == 204
+
+        async def added_up() -> bool:
+            async with self.stage.bot.database.read() as tx:
+                return len(await usage.spend_by_hour(tx, ACCOUNT)) == days
+
+        await self.stage.eventually(added_up, within=200, step=61)
+        await self.stage.eventually(self.used_before, within=60, step=2.1)
+        await self.stage.wind(hours=6)
+        await self.stage.until(self.waits)
+
     async def looks(self) -> list[int | None]:
         """When the account is due to be looked at, once it has been."""
         async with self.stage.bot.database.read() as tx:
@@ -55,6 +71,11 @@ class Account:
     async def used_before(self) -> bool:
         """Whether its first use has been looked at."""
         return await self.looks() not in ([], [None])
+
+    async def waits(self) -> bool:
+        """Whether it was looked at, and is to be again."""
+        now = microseconds(self.stage.world.clock.now())
+        return all(due and due > now for due in await self.looks())
 
     async def addresses(self) -> bool:
         """Whether the owners' are known."""
@@ -132,6 +153,31 @@ async def test_days_that_are_left_are_warned_of_though_nobody_set_up_anything(ea
         return any("is low on credits" in each.text and "between" in each.text for each in each_account.warnings())
 
     await stage.eventually(warned, within=7 * 3600, step=3600)
+
+
+async def test_days_that_are_left_are_looked_at_again_when_prices_change(each_account: Account) -> None:
+    stage, clock = each_account.stage, each_account.stage.world.clock
+    await each_account.spent_a_credit_a_day(10)  # fifteen are left
+    await stage.price("3", "12", since=stage.ago(seconds=1))  # ten days
+    await stage.markup("plan:advanced", 10_000, since=clock.now() + timedelta(days=1))  # then nine by halves
+    before = await each_account.looks()
+    await stage.wind(2)
+    await stage.until(lambda: _changed(each_account, before))
+    looked = await each_account.looks()
+    await stage.restart()
+    await stage.wind(10)
+    await asyncio.sleep(0.5)
+    assert await each_account.looks() == looked, "once for each change"
+
+    await stage.wind(days=1, minutes=-1)
+    await stage.until(each_account.waits)
+    assert not each_account.warnings()
+    await stage.wind(minutes=1)
+    assert "between" in (await each_account.warned("is low on credits", "15.00")).text
+
+
+async def _changed(account: Account, before: list[int | None]) -> bool:
+    return await account.looks() != before and await account.waits()
 
 
 async def test_a_first_use_has_the_account_looked_at_later_and_not_at_each_use_that_follows(

@@ -6,9 +6,9 @@ has four weeks of use by the hour, so that every look reads it, forecasts, and w
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -27,7 +27,7 @@ from bot.db.engine import Database
 from bot.db.migrate import upgrade
 from bot.ids import new_id
 from bot.money import Credits
-from bot.usage import store as usage
+from bot.usage import repricing
 from tests.bench.figures import Check, Measured, Row
 from tests.bench.places import Place, places
 
@@ -122,7 +122,7 @@ async def _subject(place: Place, accounts: int) -> Subject:
         database=database,
         clock=SystemClock(),
         new_id=new_id,
-        history=usage.spend_by_hour,
+        history=_history,
         last_purchase=_bought_nothing,
         who_is=_nobody,
     )
@@ -160,6 +160,10 @@ async def _count(tx: AsyncConnection, table: Table) -> int:
 async def _due(tx: AsyncConnection) -> int:
     query = select(func.count()).select_from(looks).where(looks.c.due_at <= SystemClock().now())
     return (await tx.execute(query)).scalar_one()
+
+
+async def _history(tx: AsyncConnection, account_id: str) -> Mapping[datetime, Credits]:
+    return await repricing.spend_by_hour(tx, account_id, SystemClock().now())
 
 
 async def _bought_nothing(tx: AsyncConnection, account_id: str) -> Credits | None:
