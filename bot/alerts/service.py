@@ -104,9 +104,9 @@ class Alerts:
         """Look at what a crossing or a due time should have found, and count it. Always 0: once is enough."""
         async with self._database.read() as tx:
             crossed = set(await ledger.crossed(tx, _AT_ONCE))
-            missed = [each for each in await store.out_of_bounds(tx, _AT_ONCE) if each not in crossed]
-        for account_id in missed:
-            logger.warning("an account left its bounds unseen", extra={"account": account_id})
+            lost = [*await store.out_of_bounds(tx, _AT_ONCE), *await store.never_again(tx, _AT_ONCE)]
+        for account_id in dict.fromkeys(each for each in lost if each not in crossed):
+            logger.warning("an account was to be looked at, and nothing said so", extra={"account": account_id})
             self.missed += 1
             await self.look(account_id)
         return 0

@@ -138,6 +138,18 @@ async def out_of_bounds(tx: AsyncConnection, limit: int) -> Sequence[str]:
     return (await tx.execute(select(balances.c.account_id).where(left).limit(limit))).scalars().all()
 
 
+async def never_again(tx: AsyncConnection, limit: int) -> Sequence[str]:
+    """Accounts that nobody would look at again though an episode of theirs is open, snoozed or not. By its index."""
+    query = (
+        select(episodes.c.account_id)
+        .distinct()
+        .outerjoin(looks, looks.c.account_id == episodes.c.account_id)
+        .where(episodes.c.closed_at.is_(None), looks.c.due_at.is_(None))
+        .limit(limit)
+    )
+    return (await tx.execute(query)).scalars().all()
+
+
 async def look_again(tx: AsyncConnection, account_id: str, due_at: datetime | None) -> None:
     """Look at the account then; or, without a time, when its balance leaves its bounds."""
     await tx.execute(

@@ -347,9 +347,33 @@ async def test_what_nobody_noticed_is_found_within_the_hour_and_counted(account:
 
     await stage.wind(hours=1)
     await account.warned("almost out of credits", "9.00")
+    assert await missed(stage) == "1.0"
+
+
+async def test_a_lost_time_of_an_open_warning_is_found_within_the_hour_and_counted(each_account: Account) -> None:
+    account, stage = each_account, each_account.stage
+    await account.spend(16)
+    await account.warned("almost out of credits", "9.00")
+    await stage.eventually(account.waits, within=10, step=2.1)
+    await stage.bot.database.write(lambda tx: tx.execute(text("UPDATE alert_looks SET due_at = NULL")))
+    await stage.wind(hours=1)
+
+    async def waits_again() -> bool:
+        return None not in await account.looks() and await account.waits()
+
+    await stage.until(waits_again)
+    assert await missed(stage) == "1.0"
+    await stage.wind(hours=1)
+    assert await missed(stage) == "1.0"
+    await stage.wind(hours=2)
+    await account.warned("Reminder")
+
+
+async def missed(stage: Stage) -> str:
+    """How many warnings only the full check has found, as the bot tells it."""
     async with httpx.AsyncClient() as client:
         counted = (await client.get(f"{stage.bot.server.url}/metrics")).text
-    assert "credits_bot_warnings_missed 1.0" in counted
+    return counted.rpartition("credits_bot_warnings_missed ")[2].split()[0]
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
