@@ -417,7 +417,8 @@ async def test_usage_that_waits_is_told_with_what_it_waits_for(ward: Ward) -> No
     )
     assert unpriced.mend == (
         "credits-bot prices import FILE, with a price for openai gpt-9 from 2026-11-03T09:30:00Z on; "
-        "anthropic claude with cached_input from 2026-11-04T09:30:01.000005Z on"
+        "anthropic claude with cached_input from 2026-11-04T09:30:01.000005Z on; "
+        "or credits-bot usage discard --help"
     )
     assert overdrawn.found == r"parked: 2 uses of 'openai gpt\x1b[2J' of tiny (beyond its overdraft)"
     assert overdrawn.mend == "its owner buys credits, or credits-bot accounts edit tiny --overdraft CREDITS"

@@ -15,6 +15,7 @@ from bot.db.engine import AlreadyRunning, Database
 from bot.db.migrate import current, newest, upgrade
 from bot.errors import Outage
 from bot.settings import Settings, SettingsError
+from bot.usage.store import Waiting
 from bot.web.server import CannotListen
 
 P = ParamSpec("P")
@@ -53,6 +54,17 @@ def _quick_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     import uvloop
 
     return uvloop.new_event_loop
+
+
+def facts_of(waiting: Waiting) -> dict[str, object]:
+    """What waits, as programs read it."""
+    return {
+        "provider": waiting.provider,
+        "model": waiting.model,
+        "reason": waiting.reason,
+        "events": waiting.count,
+        "oldest": waiting.oldest.isoformat(),
+    }
 
 
 class Opened:

@@ -1,24 +1,28 @@
-"""``credits-bot usage``: what was used, from files."""
+"""``credits-bot usage``: what was used, from files; and what waits, or was given up."""
 
 import json
 import os
 import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import click
 
-from bot.cli.common import JSON, Opened, asynchronous
+from bot.cli.common import JSON, Opened, asynchronous, facts_of
 from bot.clock import SystemClock
 from bot.clockwork import Clockwork
 from bot.db.engine import Database
+from bot.doctor.report import count
+from bot.text import printable
+from bot.usage import store
 from bot.usage.files import Line, events_in
 from bot.usage.meter import Meter
-from bot.usage.model import Event, UsageRefused
+from bot.usage.model import Event, Parked, UsageRefused
 from bot.usage.rating import Rater
 
 _AT_ONCE: Final = 1_000  # events
@@ -38,7 +42,7 @@ class _Tally:
 
 @click.group(name="usage")
 def usage_group() -> None:
-    """Uses of models: bring them in from files."""
+    """Uses of models: bring them in from files; see what waits to be booked, and give up what never will be."""
 
 
 @usage_group.command(name="import")
@@ -59,6 +63,66 @@ async def usage_import(file: Path, as_json: bool) -> None:
             _tell(tally, as_json)
     if not tally.complete:
         sys.exit(1)
+
+
+@usage_group.command(name="parked")
+@JSON
+@asynchronous
+async def usage_parked(as_json: bool) -> None:
+    """List the uses that wait to be booked: for a price, or for credits beyond an overdraft."""
+    async with Opened(migrated=True) as database, database.read() as tx:
+        waiting = await store.waiting(tx)
+    if as_json:
+        click.echo(json.dumps([{"account": each.account_id, **facts_of(each)} for each in waiting], indent=2))
+    for each in () if as_json else waiting:
+        model = printable(f"{each.provider} {each.model}")
+        click.echo(f"{each.account_id}  {model}  {each.reason}  {each.count}  since {each.oldest:%Y-%m-%d %H:%M:%S}")
+
+
+@usage_group.command(name="discard")
+@click.argument("account", metavar="ID")
+@click.argument("provider")
+@click.argument("model")
+@click.option("--why", required=True, help="Is kept, with who and when.")
+@click.option("--who", required=True, envvar=["USER", "USERNAME"], help="Whoever is logged in here, unless said.")
+@click.option("--yes", is_flag=True, help="Without asking.")
+@JSON
+@asynchronous
+async def usage_discard(account: str, provider: str, model: str, why: str, who: str, yes: bool, as_json: bool) -> None:
+    """Give up the account ID's uses of MODEL that wait for a price. Nobody pays for them, and their ids stay taken."""
+    if not (why.strip() and who.strip()):
+        raise click.UsageError("--why and --who cannot be empty")
+    async with Opened(migrated=True) as database:
+        async with database.read() as tx:
+            waiting = await store.waiting(tx, account)
+        of_model = [each for each in waiting if (each.provider, each.model) == (provider, model)]
+        unpriced = sum(each.count for each in of_model if each.reason != Parked.OVERDRAWN)
+        if not unpriced:
+            raise click.ClickException("nothing of that waits for a price: credits-bot usage parked shows what does")
+        if not yes:
+            if as_json:
+                raise click.UsageError("--json asks nothing: say --yes")
+            click.confirm(
+                f"Discard {count(unpriced, 'use')} of {printable(f'{provider} {model}')} of {account}?", abort=True
+            )
+        now = SystemClock().now()
+        write = partial(store.discard, account_id=account, provider=provider, model=model, at=now, who=who, why=why)
+        discarded = await database.write(write)
+    click.echo(json.dumps({"discarded": discarded}) if as_json else f"{count(discarded, 'use')} discarded.")
+
+
+@usage_group.command(name="discarded")
+@JSON
+@asynchronous
+async def usage_discarded(as_json: bool) -> None:
+    """List what was given up, by whom, when and why, the newest first."""
+    async with Opened(migrated=True) as database, database.read() as tx:
+        given_up = await store.discarded(tx)
+    if as_json:
+        click.echo(json.dumps([asdict(each) | {"at": each.at.isoformat()} for each in given_up], indent=2))
+    for each in () if as_json else given_up:
+        model, who, why = map(printable, (f"{each.provider} {each.model}", each.who, each.why))
+        click.echo(f"{each.at:%Y-%m-%d %H:%M:%S}  {each.account}  {model}  {each.events}  {who}  {why}")
 
 
 async def _import(file: Path, meter: Meter, tally: _Tally, *, bar: bool) -> None:

@@ -165,7 +165,7 @@ async def usage(ask: Callable[[], Awaitable[Sequence[Parked]]]) -> list[Finding]
         found = some([f"{_uses(each)} of {each.account_id} ({_MISSING[each.reason]})" for each in unpriced])
         # To the moment: a price that ended, or lacks something, may have held on that day, and none may overlap it.
         wanted = some([f"{_name(each)}{_WANTED[each.reason]} from {when(each.oldest)} on" for each in unpriced])
-        mend = f"credits-bot prices import FILE, with a price for {wanted}"
+        mend = f"credits-bot prices import FILE, with a price for {wanted}; or credits-bot usage discard --help"
         findings.append(warning("usage", f"parked: {found}", "it was used and is not paid for", mend))
     if overdrawn:
         found = some([f"{_uses(each)} of {each.account_id} (beyond its overdraft)" for each in overdrawn])

@@ -71,7 +71,7 @@ class Parked(StrEnum):
 
 
 class Row(msgspec.Struct, gc=False):
-    """An event as it is stored. Without a batch it is parked; with one it is in the entry ``usage:<batch>``."""
+    """An event as it is stored. With a batch it is in the entry ``usage:<batch>``; else it is parked, or given up."""
 
     source: int
     key: bytes

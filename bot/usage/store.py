@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Select, Table, cast, func, select, text, tuple_, type_coerce, update
+from sqlalchemy import Select, Table, cast, func, insert, select, text, tuple_, type_coerce, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,7 +23,7 @@ from bot.money import Credits
 from bot.prices.model import Price, Tokens
 from bot.prices.tables import prices
 from bot.usage.model import CAUSE, Hold, HoldState, Parked, Row, id_of
-from bot.usage.tables import events, holds, hours, models, sources
+from bot.usage.tables import discards, events, holds, hours, models, sources
 
 _COLUMNS: Final = (
     "source, key, id, account_id, model, happened_at, input, cached, written, output, reasoning, "
@@ -217,6 +217,54 @@ async def waiting(tx: AsyncConnection, account_id: str | None = None) -> Sequenc
         Waiting(row.account_id, row.provider, row.model, row.parked, row.n, row.oldest)
         for row in await tx.execute(query)
     ]
+
+
+async def discard(
+    tx: AsyncConnection, account_id: str, provider: str, model: str, *, at: datetime, who: str, why: str
+) -> int:
+    """Give up the account's uses of a model that wait for a price: they are never booked, and are never new again.
+
+    How many those were.
+    """
+    of_model = select(models.c.no).where(models.c.provider == provider, models.c.model == model).scalar_subquery()
+    given_up = await tx.execute(
+        update(events)
+        .where(events.c.account_id == account_id, events.c.model == of_model)
+        .where(events.c.parked.is_not(None), events.c.parked != Parked.OVERDRAWN)
+        .values(parked=None)
+        .returning(events.c.source, events.c.key)
+    )
+    noted = [{"source": row.source, "key": row.key, "at": at, "who": who, "why": why} for row in given_up]
+    if noted:
+        await tx.execute(insert(discards), noted)
+    return len(noted)
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """Events of one account and model that somebody gave up at one time."""
+
+    account: str
+    provider: str
+    model: str
+    at: datetime
+    who: str
+    why: str
+    events: int
+
+
+async def discarded(tx: AsyncConnection) -> Sequence[Discarded]:
+    """All that was ever given up, the newest first."""
+    named = (events.c.account_id, models.c.provider, models.c.model, discards.c.at, discards.c.who, discards.c.why)
+    query = (
+        select(*named, func.count())
+        .select_from(discards)
+        .join(events, (events.c.source == discards.c.source) & (events.c.key == discards.c.key))
+        .join(models, models.c.no == events.c.model)
+        .group_by(*named)
+        .order_by(discards.c.at.desc(), *named)
+    )
+    return [Discarded(*row) for row in await tx.execute(query)]
 
 
 # ── names ─────────────────────────────────────────────────────────────────────────────────────────────────────────

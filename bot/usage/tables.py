@@ -38,7 +38,7 @@ events = Table(
     Column("written", Whole, nullable=False),
     Column("output", Whole, nullable=False),
     Column("reasoning", Whole, nullable=False),
-    Column("batch", Whole),  # of the ledger entry with the cause usage:<batch>; none while the event is parked
+    Column("batch", Whole),  # of the ledger entry with the cause usage:<batch>; none while parked, or when given up
     Column("price", Whole),
     Column("markup", Whole),  # basis points
     Column("nano", Whole),  # the cost
@@ -53,6 +53,18 @@ events = Table(
     ),
     sqlite_strict=True,
     sqlite_with_rowid=False,
+)
+
+# Events that were parked and given up: they stay among the others, so that their ids stay taken, and are never booked.
+discards = Table(
+    "usage_discards",
+    metadata,
+    Column("source", Whole, primary_key=True, autoincrement=False),
+    Column("key", Key, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    sqlite_strict=True,
 )
 
 # What each account spent in each hour on each model: rolled up from the events, after their commit.

@@ -1,11 +1,14 @@
 """What cannot be booked yet waits in sight, and is booked at its own time's price as soon as it can be."""
 
 import asyncio
+import json
 from functools import partial
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from bot.cli import main
 from bot.money import Credits
 from bot.prices import store as prices
 from bot.sandbox.world import ACCOUNT
@@ -159,6 +162,68 @@ async def test_what_is_stored_while_its_price_arrives_is_not_forgotten(open_stag
     await stage.wind(61)
     await stage.until(lambda: _are_parked(stage, {"no_price": 1}))
     assert await genstudio.has() == "-1.00"
+
+
+# ── what nobody will ever price ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def run(stage: Stage, *words: str, code: int = 0, typed: str = "") -> str:
+    """What a command says, that somebody gives in a terminal while the bot is at work."""
+    here = CliRunner(env={"DATABASE_URL": stage.settings["database_url"], "USER": "olga"})
+    done = await asyncio.to_thread(here.invoke, main, ["usage", *words], typed)
+    assert (done.exit_code, type(done.exception) in (type(None), SystemExit)) == (code, True), done.output
+    return done.output
+
+
+async def test_what_will_never_have_a_price_is_given_up_and_stays_so(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    await stage.price()
+    await stage.change(overdraft=Credits.exactly("1"))
+    genstudio = await stage.program()
+    typo = [use(str(n), model="gtp") for n in range(3)]
+    others = [
+        use("theirs", OTHER, model="gtp"),
+        use("another", model="new"),
+        use("1-gpt"),
+        use("overdrawn"),
+        use("old", at=stage.ago(days=40)),
+    ]
+    assert (await genstudio.send(*typo, *others)).status_code == 204
+    listed = json.loads(await run(stage, "parked", "--json"))
+    assert [(each["account"], each["model"], each["reason"], each["events"]) for each in listed] == [
+        (ACCOUNT, "gpt", "no_price", 1),
+        (ACCOUNT, "gpt", "overdrawn", 1),
+        (ACCOUNT, "gtp", "no_price", 3),
+        (ACCOUNT, "new", "no_price", 1),
+        (OTHER, "gtp", "no_price", 1),
+    ]
+    assert f"{ACCOUNT}  openai gtp  no_price  3  since 2" in await run(stage, "parked")
+
+    these = ("discard", ACCOUNT, PROVIDER, "gtp", "--why", "a typo")
+    assert "Discard 3 uses of openai gtp of acme?" in await run(stage, *these, code=1, typed="n\n")
+    assert "say --yes" in await run(stage, *these, "--json", code=2)
+    assert "cannot be empty" in await run(stage, *these[:-1], "", code=2)
+    assert await stage.parked() == {"overdrawn": 1, "no_price": 6}
+    assert await run(stage, *these, "--yes") == "3 uses discarded.\n"
+    early = ("discard", ACCOUNT, PROVIDER, MODEL, "--why", "before our time")
+    assert await run(stage, *early, "--yes") == "1 use discarded.\n"
+    for again in (these, early):
+        assert "nothing of that waits" in await run(stage, *again, code=1)
+    assert await stage.parked() == {"overdrawn": 1, "no_price": 2}
+
+    await stage.price(model="gtp")
+    await looked(stage, {"overdrawn": 1, "no_price": 1})
+    assert (await genstudio.send(*typo)).status_code == 204, "known"
+    assert (await genstudio.send(use("0", model="gtp", **HALF))).status_code == 409, "and taken"
+    await stage.bought("10")
+    await looked(stage, {"no_price": 1})
+    assert [await genstudio.has(), await genstudio.has(OTHER)] == ["8.00", "-1.00"]
+
+    _, told = json.loads(await run(stage, "discarded", "--json"))
+    assert told.pop("at")
+    known = {"account": ACCOUNT, "provider": PROVIDER, "model": "gtp", "events": 3, "who": "olga", "why": "a typo"}
+    assert told == known
+    assert "olga  a typo" in await run(stage, "discarded")
 
 
 # ── overdraft ─────────────────────────────────────────────────────────────────────────────────────────────────────
