@@ -113,9 +113,10 @@ class Settings(BaseSettings):
 
     @property
     def secrets(self) -> list[str]:
-        """Every secret, for the logs to leave out."""
+        """Every secret, for the logs to leave out; of two that stand with a comma between, each."""
         held = (getattr(self, name) for name in type(self).model_fields)
-        secrets = [secret.get_secret_value() for secret in held if isinstance(secret, SecretStr)]
+        given = [secret.get_secret_value() for secret in held if isinstance(secret, SecretStr)]
+        secrets = list(dict.fromkeys([*given, *(each.strip() for secret in given for each in secret.split(","))]))
         return [*secrets, self.mail_server.password] if self.mail_server else secrets
 
     @property

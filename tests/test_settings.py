@@ -166,6 +166,11 @@ def test_a_secret_does_not_print(name: str, value: str, monkeypatch: pytest.Monk
     assert value in settings.secrets or SECRET in settings.secrets
 
 
+def test_each_of_two_secrets_is_kept_out_of_the_logs() -> None:
+    settings = Settings(_env_file=None, slack_signing_secret="0123456789abcdef, fedcba9876543210")
+    assert {"0123456789abcdef", "fedcba9876543210"} <= set(settings.secrets)
+
+
 @pytest.mark.parametrize(
     ("written", "understood"),
     [

@@ -74,31 +74,25 @@ class Alerts:
         self.missed = 0  # accounts that only the full check found
 
     async def work(self) -> int:
-        """Look at the accounts that crossed a bound, whose time has come, and that are new. How many that were."""
-        await self._heed_prices()
+        """Look at the accounts that crossed a bound, whose time has come, and that are new. How many that were.
+
+        When what models cost has changed, the time has come of every account that has a pace: a look tells it by what
+        use costs now (see ``usage.repricing``), so that a level by days may be reached.
+        """
         async with self._database.read() as tx:
             version = await versions.current(tx, versions.TERMS)
             now = self._clock.now()
             crossed = await ledger.crossed(tx, _AT_ONCE)
             found = [*crossed, *await store.due(tx, now, _AT_ONCE)]
             new = await store.never_looked_at(tx, _AT_ONCE) if version != self._newcomers_at else []
+            begun, heeded = await prices.begun(tx, now), await store.prices_heeded(tx)
+        if begun > heeded:
+            await self._database.write(partial(store.heed_prices, begun=begun, now=now))
         for account_id in dict.fromkeys([*found, *new]):
             await self.look(account_id, moved=account_id in crossed)
         if len(new) < _AT_ONCE:
             self._newcomers_at = version
         return len(found) + len(new)
-
-    async def _heed_prices(self) -> None:
-        """When what models cost has changed, let every account that has a pace be looked at, in its turn.
-
-        A look tells the pace by what use costs now (see ``usage.repricing``), so that a level by days may be reached.
-        """
-        now = self._clock.now()
-        async with self._database.read() as tx:
-            begun = await prices.begun(tx, now)
-            heeded = await store.prices_heeded(tx)
-        if begun > heeded:
-            await self._database.write(partial(store.heed_prices, begun=begun, now=now))
 
     async def check_all(self) -> int:
         """Look at what a crossing or a due time should have found, and count it. Always 0: once is enough."""

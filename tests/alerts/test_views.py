@@ -142,8 +142,8 @@ def messages(texts: Texts) -> Iterator[Said]:
 def forms(texts: Texts) -> Iterator[View]:
     for each in SETTINGS:
         yield from (settings(texts, name, each) for name in ACCOUNTS)
-        for shared, unseen in ((("C1",), ()), (("C1", "C2"), ("C3",)), ((), ("C1", "C2"))):
-            yield ask_shared(texts, shared, unseen, each)
+        for shared, unknown in ((("C1",), ()), (("C1", "C2"), ("C3",)), ((), ("C1", "C2"))):
+            yield ask_shared(texts, shared, unknown, each)
 
 
 # ── how it is drawn ───────────────────────────────────────────────────────────────────────────────────────────────

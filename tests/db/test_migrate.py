@@ -82,6 +82,7 @@ async def test_a_second_time_does_nothing(database: Database) -> None:
 
 async def test_addresses_of_owners_are_kept_where_their_languages_come_to_stand(database: Database) -> None:
     before = (
+        "DROP TABLE usage_discards",
         "DROP TABLE alert_owners",
         "CREATE TABLE alert_addresses (user_id TEXT PRIMARY KEY, address TEXT, asked_at BIGINT NOT NULL)",
         "INSERT INTO alert_addresses VALUES ('U1', 'anna@acme.example', 7)",

@@ -1,7 +1,7 @@
 """Uses of models that nobody will ever price, and who gave them up.
 
 Revision ID: 0008
-Revises: 0006
+Revises: 0007
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import UUID
 
 revision = "0008"
-down_revision = "0006"
+down_revision = "0007"
 
 whole = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
