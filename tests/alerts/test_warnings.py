@@ -292,7 +292,7 @@ async def test_where_slack_takes_nothing_any_more_the_owners_get_one_mail(open_s
     await stage.eventually(account.addresses, within=200, step=61)
     stage.slack.token_trouble = "token_revoked"
     await account.spend(10)
-    await stage.eventually(lambda: len(stage.world.mail.mails) == 2, within=900, step=31)
+    await stage.eventually(lambda: len(stage.world.mail.mails) == 2, within=900, step=31, patience=2)
     assert {mail.to for mail in stage.world.mail.mails} == {("anna@acme.example",), ("bo@acme.example",)}
     mails = {mail.to[0]: mail for mail in stage.world.mail.mails}
     assert mails["anna@acme.example"].subject == "The credits of Acme Labs are running out"
