@@ -40,7 +40,7 @@ class Entry:
         """What is wrong with the postings, if anything."""
         if total := sum(change.nano for change in self.postings.values()):
             return f"{self.cause} sums to {Credits(total).exact}, not to zero"
-        if not self.accounts:
+        if not any(book.startswith(_ACCOUNT) for book in self.postings):
             return f"{self.cause} moves nobody's credits"
         return None
 

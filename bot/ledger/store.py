@@ -1,11 +1,12 @@
 """The ledger in the database. The caller owns the transaction; whoever locks several accounts does so in id order."""
 
 import json
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Executable, Row, Select, bindparam, delete, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -16,6 +17,8 @@ from bot.db.engine import must
 from bot.ledger.model import BelowFloor, Booked, Entry, EntryConflict, accounts_in, book_of, digest, link
 from bot.ledger.tables import balances, crossings, entries, postings
 from bot.money import Credits
+
+_READ_AT_ONCE: Final = 1_000  # rows
 
 
 async def post(tx: AsyncConnection, entry: Entry, at: datetime) -> Booked:
@@ -231,24 +234,32 @@ async def _records(tx: AsyncConnection, query: Select[Any]) -> Sequence[Record]:
 
 
 async def every_entry(tx: AsyncConnection, after: int = 0) -> AsyncIterator[tuple[Row[Any], Entry]]:
-    """The row of each later entry and the entry itself, oldest first, without holding more than one in memory."""
-    rows = await tx.stream(
-        select(entries, postings.c.book, postings.c.nano)
-        .outerjoin(postings, postings.c.seq == entries.c.seq)
-        .where(entries.c.seq > after)
-        .order_by(entries.c.seq, postings.c.book)
-    )
-    current: Row[Any] | None = None
+    """The row of each later entry and the entry itself, oldest first, without holding more than some in memory."""
+    rows = await tx.stream(select(entries).where(entries.c.seq > after).order_by(entries.c.seq))
+    async for some in rows.partitions(_READ_AT_ONCE):
+        waiting = deque(some)
+        async for seq, moved in _moves(tx, some[0].seq, some[-1].seq):
+            while waiting and waiting[0].seq <= seq:
+                row = waiting.popleft()
+                yield row, Entry(row.cause, row.happened_at, moved if row.seq == seq else {}, row.facts)
+        for row in waiting:
+            yield row, Entry(row.cause, row.happened_at, {}, row.facts)
+
+
+async def _moves(tx: AsyncConnection, first: int, last: int) -> AsyncIterator[tuple[int, dict[str, Credits]]]:
+    """The postings of these entries, by their numbers. They are many more than the entries: little is done here."""
+    query = select(postings).where(postings.c.seq.between(first, last)).order_by(postings.c.seq, postings.c.book)
+    current = 0
     moved: dict[str, Credits] = {}
-    async for row in rows:
-        if current is not None and row.seq != current.seq:
-            yield current, _entry(current, moved)
-            moved = {}
-        current = row
-        if row.book is not None:
-            moved[row.book] = Credits(row.nano)
-    if current is not None:
-        yield current, _entry(current, moved)
+    async for some in (await tx.stream(query)).partitions(_READ_AT_ONCE):
+        for seq, book, nano in some:
+            if seq != current:
+                if moved:
+                    yield current, moved
+                current, moved = seq, {}
+            moved[book] = Credits(nano)
+    if moved:
+        yield current, moved
 
 
 async def heads(tx: AsyncConnection) -> dict[str, tuple[Credits, str]]:
@@ -399,7 +410,3 @@ async def _booked(tx: AsyncConnection, cause: str) -> dict[str, Credits]:
         .where(entries.c.cause == cause)
     )
     return {row.book: Credits(row.nano) for row in rows}
-
-
-def _entry(row: Row[Any], moved: dict[str, Credits]) -> Entry:
-    return Entry(row.cause, row.happened_at, moved, row.facts)

@@ -355,8 +355,9 @@ async def costs(tx: AsyncConnection, batches: Collection[int] | None = None) -> 
     grouped = (events.c.batch, events.c.account_id)
     which = events.c.batch.is_not(None) if batches is None else events.c.batch.in_(batches)
     query = select(*grouped, func.sum(events.c.nano).label("nano")).where(which)
-    async for row in await tx.stream(query.group_by(*grouped)):
-        yield row.batch, row.account_id, Credits(int(row.nano or 0))
+    async for some in (await tx.stream(query.group_by(*grouped))).partitions(1_000):
+        for batch, account_id, nano in some:
+            yield batch, account_id, Credits(int(nano or 0))
 
 
 async def costs_by_model(
