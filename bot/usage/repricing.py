@@ -30,7 +30,9 @@ async def spend_by_hour(tx: AsyncConnection, account_id: str, now: datetime) -> 
         if then and today and (before := _usual(then)):
             spent[hour] += nano * (_usual(today) - before) // before
     for _, plan, _ in await accounts.terms(tx, [account_id]):
-        markups = Markups(await prices.every_markup(tx, [f"account:{account_id}", f"plan:{plan}"]))
+        if not (dated_markups := await prices.every_markup(tx, [f"account:{account_id}", f"plan:{plan}"])):
+            continue
+        markups = Markups(dated_markups)
         today_whole = _WHOLE + markups.at(account_id, plan, now)
         for hour in spent:
             if hour >= since:
