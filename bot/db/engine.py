@@ -56,10 +56,15 @@ class Database:
         self._one_writer = asyncio.Lock()
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        """One snapshot to read from. Raises ``Outage`` as ``write`` does."""
+    async def read(self, *, at_length: bool = False) -> AsyncIterator[AsyncConnection]:
+        """One snapshot to read from. Raises ``Outage`` as ``write`` does.
+
+        ``at_length``: nobody waits for it, and a statement that reads millions of rows may take its time.
+        """
         with _outages():
             async with self._reader.connect() as connection, connection.begin():
+                if at_length and not self.is_sqlite:
+                    await connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
                 yield connection
 
     async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:

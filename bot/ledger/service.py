@@ -50,7 +50,7 @@ class Prover:
         audit = Audit()
         settling = True
         first = self.settled == 0
-        async with self.database.read() as tx:
+        async with self.database.read(at_length=True) as tx:
             async for row, entry in store.every_entry(tx, after=self.settled):
                 self._read(row.seq, row.hash, row.booked_at, entry, audit)
                 settling = settling and settled_before is not None and row.booked_at < settled_before

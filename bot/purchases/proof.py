@@ -16,7 +16,7 @@ from bot.purchases.model import CREDITED
 
 async def compare(database: Database, audit: Audit) -> None:
     """Hold each credited purchase against its entry, both ways, and add what is wrong to the ``audit``."""
-    async with database.read() as tx:
+    async with database.read(at_length=True) as tx:
         await _compare(tx, audit)
 
 

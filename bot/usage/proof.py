@@ -25,7 +25,7 @@ async def compare(database: Database, audit: Audit, after: int = 0) -> None:
     ``after``: the entry up to which that was done before. Events of no entry at all are only looked for from the start.
     """
     named = 0
-    async with database.read() as tx:
+    async with database.read(at_length=True) as tx:
         async for entries in _debits(tx, after):
             costs: dict[int, dict[str, Credits]] = {}
             async for batch, account_id, cost in store.costs(tx, [batch for batch, _ in entries if batch]):

@@ -98,7 +98,7 @@ async def checks(name: str, url: str, streams: Sequence[Stream]) -> list[Check]:
     """Whether every event of these streams was stored and booked once, at its cost, and the books are right."""
     database = Database(url)
     audit = await verify(database)
-    async with database.read() as tx:
+    async with database.read(at_length=True) as tx:
         held = int((await tx.execute(_HELD)).scalar_one())
         unequal = (await tx.execute(_UNEQUAL)).scalar_one()
         stored = await _stored(tx, name, streams)

@@ -36,6 +36,19 @@ async def file(tmp_path: Path) -> Path:
     return tmp_path / "credits.db"
 
 
+# ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_only_what_is_read_at_length_may_take_longer_than_people_wait(database: Database) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite has no limit on the time of a statement")
+    shown = []
+    for at_length in (True, False):
+        async with database.read(at_length=at_length) as tx:
+            shown.append((await tx.exec_driver_sql("SHOW statement_timeout")).scalar_one())
+    assert shown == ["0", "15s"]
+
+
 # ── one writer at a time ──────────────────────────────────────────────────────────────────────────────────────────
 
 
