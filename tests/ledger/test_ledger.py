@@ -370,7 +370,7 @@ class Inside:
         self._tx = tx
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self, *, at_length: bool = False) -> AsyncIterator[AsyncConnection]:
         yield self._tx
 
 

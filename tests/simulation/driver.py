@@ -118,7 +118,7 @@ class SharedDatabase(Database):
             yield
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self, *, at_length: bool = False) -> AsyncIterator[AsyncConnection]:
         if self._process:
             await self._process.awake()
             self._process.trouble_with_database("before")
