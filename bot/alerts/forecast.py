@@ -45,7 +45,7 @@ def run_out(history: Mapping[datetime, int], balance: int, now: datetime, zone: 
     if not spent or end - min(spent) < LEAST or end - max(spent) > SILENCE:
         return None
     first = max(min(spent), end - _MEMORY)
-    hours = [_hour(first + n * _HOUR, spent, zone) for n in range((end - first) // _HOUR)]
+    hours = [hour for at in _days_from(first, end) for hour in _hours(at, min(end, at + _DAY), spent, zone)]
     calendar = _Calendar(_shares(hours), now.astimezone(UTC), zone)
     days, mean_day = _days(hours, calendar)
     fitted = fit(days)
@@ -64,9 +64,17 @@ class _Hour(NamedTuple):
     nano: int
 
 
-def _hour(hour: datetime, spent: Mapping[datetime, int], zone: ZoneInfo) -> _Hour:
-    local = hour.astimezone(zone)
-    return _Hour(local.date(), local.hour, spent.get(hour, 0))
+def _days_from(first: datetime, end: datetime) -> Iterator[datetime]:
+    return (first + n * _DAY for n in range(math.ceil((end - first) / _DAY)))
+
+
+def _hours(first: datetime, end: datetime, spent: Mapping[datetime, int], zone: ZoneInfo) -> Iterator[_Hour]:
+    """At most a day of them. A clock is asked how far it is from UTC at both ends: each hour is too often to ask."""
+    times = [first + n * _HOUR for n in range((end - first) // _HOUR)]
+    off, off_at_end = (at.astimezone(zone).utcoffset() or timedelta() for at in (times[0], times[-1]))
+    for at in times:
+        local = at + off if off == off_at_end else at.astimezone(zone)
+        yield _Hour(local.date(), local.hour, spent.get(at, 0))
 
 
 def _shares(hours: Sequence[_Hour]) -> Matrix:
