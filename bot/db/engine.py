@@ -59,12 +59,14 @@ class Database:
     async def read(self, *, at_length: bool = False) -> AsyncIterator[AsyncConnection]:
         """One snapshot to read from. Raises ``Outage`` as ``write`` does.
 
-        ``at_length``: nobody waits for it, and a statement that reads millions of rows may take its time.
+        ``at_length``: nobody waits for it. A statement that reads millions of rows may take its time, and so may
+        whatever is computed of them before the next one.
         """
         with _outages():
             async with self._reader.connect() as connection, connection.begin():
                 if at_length and not self.is_sqlite:
-                    await connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+                    for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
+                        await connection.exec_driver_sql(f"SET LOCAL {limit} = 0")
                 yield connection
 
     async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:

@@ -45,8 +45,9 @@ async def test_only_what_is_read_at_length_may_take_longer_than_people_wait(data
     shown = []
     for at_length in (True, False):
         async with database.read(at_length=at_length) as tx:
-            shown.append((await tx.exec_driver_sql("SHOW statement_timeout")).scalar_one())
-    assert shown == ["0", "15s"]
+            for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
+                shown.append((await tx.exec_driver_sql(f"SHOW {limit}")).scalar_one())
+    assert shown == ["0", "0", "15s", "30s"]
 
 
 # ── one writer at a time ──────────────────────────────────────────────────────────────────────────────────────────
