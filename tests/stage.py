@@ -5,7 +5,7 @@ import contextlib
 import io
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -99,11 +99,16 @@ class Stage:
         socket: bool = True,
         http: bool = False,
         change: Callable[[Account], Account] = lambda account: account,
+        scopes: Iterable[str] = (),
         **settings: Any,
     ) -> AsyncIterator[Self]:
-        """``webhooks`` is ``snapshot``, ``thin`` or None; ``change`` alters the accounts before they are added."""
+        """``webhooks`` is ``snapshot``, ``thin`` or None; ``change`` alters the accounts before they are added.
+
+        ``scopes``: the optional ones which the bot has from its first question on.
+        """
         async with World.open(folder) as world:
             world.slack.install(_MANIFEST)
+            world.slack.scopes.update(scopes)
             given: Json = {"database_url": database_url, **settings}
             if http:
                 given["slack_signing_secret"] = world.slack.signing_secret

@@ -281,14 +281,13 @@ async def test_where_the_channel_is_gone_the_owners_hear_it_and_why(account: Acc
 
 
 async def test_where_slack_takes_nothing_any_more_the_owners_get_one_mail(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+    stage = await open_stage(scopes=["users:read.email"])
     account = await Account.open(stage)
     await account.spend(16)
     await account.warned("almost out of credits")
-    stage.slack.scopes.add("users:read.email")
     for owner, locale in ((OWNER, "en-US"), (SECOND_OWNER, "da-DK")):
+        await stage.slack.speak(owner, locale)
         await stage.knows(owner, locale)
-        await stage.slack.speak(owner, locale)  # Slack is asked anew while it answers
     await stage.eventually(account.addresses, within=200, step=61)
     stage.slack.token_trouble = "token_revoked"
     await account.spend(10)

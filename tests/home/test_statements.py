@@ -166,9 +166,8 @@ async def test_where_the_app_may_send_no_files_it_says_so_and_names_the_command(
     assert command in says(form)
 
 
-async def test_who_can_be_written_to_gets_the_file_by_mail(stage: Stage) -> None:
-    stage.slack.scopes.add("users:read.email")
-    await stage.slack.speak(OWNER, "en-US")  # whom Slack told of before the scope was there, it is asked about anew
+async def test_who_can_be_written_to_gets_the_file_by_mail(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage(scopes=["users:read.email"])
     await stage.bought("25")
     await stage.slack.press(OWNER, await history(stage), names.HISTORY_FILE)
 

@@ -16,8 +16,7 @@ SUPPORT = "support@skydeck.ai"
 
 
 async def test_a_declined_purchase_reaches_a_person(open_stage: OpenStage) -> None:
-    stage = await open_stage(card="declined_later")
-    stage.slack.scopes.add("users:read.email")
+    stage = await open_stage(card="declined_later", scopes=["users:read.email"])
     await stage.buy("25")
     await stage.until(lambda: stage.pages())
     await stage.slack.press(OWNER, await stage.said("Pay"), names.CANCEL_PURCHASE)
@@ -91,8 +90,8 @@ async def test_an_address_may_be_typed_where_slack_does_not_tell_it(stage: Stage
     assert (mail.reply_to, mail.to) == ("anna@home.example", (SUPPORT,))
 
 
-async def test_a_copy_goes_to_the_address_that_slack_knows(stage: Stage) -> None:
-    stage.slack.scopes.add("users:read.email")
+async def test_a_copy_goes_to_the_address_that_slack_knows(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage(scopes=["users:read.email"])
     form = await typed(stage)
     assert option_of(form, names.SUPPORT_COPY) == ["A copy to anna@acme.example"]
     number = await write(stage, "Hello", **{names.SUPPORT_COPY: ["copy"]})

@@ -68,8 +68,7 @@ async def test_without_a_mail_server_the_form_ends_in_a_mail_that_is_ready(open_
 
 
 async def test_a_purchase_that_is_unknown_for_a_day_opens_a_case_by_itself(open_small_stage: OpenStage) -> None:
-    stage = await open_small_stage(webhooks=None)
-    stage.slack.scopes.add("users:read.email")
+    stage = await open_small_stage(webhooks=None, scopes=["users:read.email"])
     stage.faults.arm(CONFIRMING, Kind.STATUS, None, code=503)
     await stage.buy("25")
     await stage.until(lambda: stage.faults.hits)
