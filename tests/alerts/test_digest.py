@@ -212,6 +212,7 @@ async def test_where_slack_takes_no_chart_the_table_goes_without(account: Accoun
     await account.wants_digests()
     await account.spend(5)
     await account.rolled_up()
+    await stage.calm()  # the purchase has been told everywhere: the next message is the digest
     stage.faults.arm("chat.postMessage", Kind.STATUS, code=200, body=REFUSED)
     await account.wind_to_monday()
     message = await account.heard("digest")

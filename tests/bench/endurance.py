@@ -4,6 +4,7 @@ Measured only when asked for by name.
 """
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,6 +33,7 @@ def memory(folder: Path, python: str, events: int | None = None) -> Measured:
     with outside(folder) as world, places(folder) as known, Load() as load:
         for place in known:
             asyncio.run(_watch(measured, place, Surroundings(world, load, python), events))
+            _so_far(measured)
     return measured
 
 
@@ -67,6 +69,7 @@ def growth(folder: Path, python: str, rounds: int = ROUNDS, events: int | None =
     with outside(folder) as world, places(folder) as known, Load() as load:
         for place in known:
             asyncio.run(_compare(measured, place, Surroundings(world, load, python), rounds, events))
+            _so_far(measured)
     return measured
 
 
@@ -101,6 +104,11 @@ async def _compare(measured: Measured, place: Place, around: Surroundings, round
     measured.rows += rows.values()
     for database, streams in sent.items():
         measured.checks += await books.checks(f"{place.name}, {database}", place.url(database), streams)
+
+
+def _so_far(measured: Measured) -> None:
+    """What took so long is not to be lost with what comes after it."""
+    print(measured, end="\n\n", file=sys.stderr, flush=True)
 
 
 def _send(bot: Running, load: Load, stream: Stream) -> float:
