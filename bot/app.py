@@ -29,7 +29,7 @@ from bot.db.engine import Database
 from bot.db.migrate import current, newest, upgrade
 from bot.doctor.patient import Deaf, Parked, Patient, Stuck
 from bot.doctor.report import Report
-from bot.errors import Outage
+from bot.errors import Outage, Unusable
 from bot.home.listeners import WORDS as HOME_WORDS
 from bot.home.listeners import Listeners as HomeListeners
 from bot.home.messages import Messages
@@ -108,10 +108,6 @@ _REFRESH_HOMES_EVERY = 5.0
 _FORGET_VISITS_EVERY = 3600.0
 _LOOK_FOR_USAGE_EVERY = 5.0  # what was parked is booked within seconds of the price or the credit it waits for
 _SLACK = "https://app.slack.com/client"
-
-
-class Unusable(Exception):
-    """The settings or the database do not let the bot start. Says what to do about it."""
 
 
 class Bot:
@@ -240,7 +236,7 @@ class Bot:
     async def open(
         cls, settings: Settings, clock: Clock | None = None, new_id: NewId = new_id, *, serve: bool = True
     ) -> AsyncIterator[Self]:
-        """Open every part, be at work, close every part. Raises ``Unusable``, ``AlreadyRunning``, ``CannotListen``.
+        """Open every part, be at work, close every part. Raises ``Unusable``.
 
         Without ``serve`` nothing happens by itself: see ``reconcile``.
         """

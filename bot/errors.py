@@ -15,6 +15,10 @@ class Refusal(Exception):
         self.ask_for: str | None = None  # what an owner could be asked for instead, as it was typed
 
 
+class Unusable(Exception):
+    """The settings, the database or this machine do not let the program do it. Says what to do about it."""
+
+
 class Outage(Exception):
     """Somebody else's service did not answer, or failed. What became of the request is unknown."""
 

@@ -13,8 +13,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from bot.errors import Unusable
 
-class SettingsError(Exception):
+
+class SettingsError(Unusable):
     """A setting has a value that cannot be used. Names the setting and never repeats its value."""
 
 

@@ -12,8 +12,9 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from bot.app import Bot, Unusable
+from bot.app import Bot
 from bot.db.engine import AlreadyRunning
+from bot.errors import Unusable
 from bot.sandbox.faults import Kind
 from bot.sandbox.world import MEMBER, OWNER, SECOND_OWNER, World
 

@@ -84,11 +84,19 @@ def on_both(database_url: str, monkeypatch: pytest.MonkeyPatch, run: Run) -> Run
 
 def _commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     yield path
-    for name, command in group.commands.items():
+    for name in group.list_commands(click.Context(group)):
+        command = _command(group, name)
         if isinstance(command, click.Group):
             yield from _commands(command, (*path, name))
         else:
             yield (*path, name)
+
+
+def _command(group: click.Command, name: str) -> click.Command:
+    assert isinstance(group, click.Group)
+    command = group.get_command(click.Context(group), name)
+    assert command
+    return command
 
 
 # ── help ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -113,7 +121,7 @@ def test_the_commands_are_those_of_the_design(run: Run) -> None:
         "ledger",
         "reconcile",
         "manifest",
-    } <= main.commands.keys()
+    } <= set(main.list_commands(click.Context(main)))
     assert "version 0." in run("--version").stdout
 
 
@@ -121,8 +129,7 @@ def test_the_commands_are_those_of_the_design(run: Run) -> None:
 def test_whatever_a_program_may_read_has_json(path: tuple[str, ...]) -> None:
     command: click.Command = main
     for name in path:
-        assert isinstance(command, click.Group)
-        command = command.commands[name]
+        command = _command(command, name)
     silent = {
         (),
         ("accounts",),
@@ -466,6 +473,17 @@ def test_the_program_runs_as_a_module_and_tells_mistakes_on_stderr() -> None:
     assert run.stdout == ""
     assert run.stderr.startswith("Error: set SLACK_BOT_TOKEN")
     assert len(run.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["accounts", "cases", "manifest", "migrate", "prices", "tokens"])
+def test_a_command_loads_nothing_that_only_a_running_bot_needs(command: str) -> None:
+    program = (
+        "import sys\nfrom bot.cli import main\n"
+        f"main(['{command}', '--help'], standalone_mode=False)\n"
+        "print([name for name in ('slack_bolt', 'aiohttp', 'uvicorn', 'apscheduler', 'stripe') if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=_bare(), check=True)
+    assert run.stdout.splitlines()[-1] == "[]"
 
 
 def test_the_bot_starts_without_slack_and_ends_when_asked() -> None:

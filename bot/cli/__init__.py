@@ -1,24 +1,42 @@
 """The command line. What a program may read has ``--json``; mistakes are told in a sentence, never in a traceback."""
 
+from importlib import import_module
+from typing import Final
+
 import click
 
-from bot.cli.accounts import accounts_group
-from bot.cli.books import ledger_group
-from bot.cli.cases import cases_group
-from bot.cli.prices import prices_group
-from bot.cli.running import doctor, manifest, migrate, reconcile, run, sandbox
-from bot.cli.tokens import tokens_group
-from bot.cli.usage import usage_group
+# Where each command is. One that lists accounts should not load what answers Slack: that takes longer than its work.
+_COMMANDS: Final = {
+    "accounts": "accounts:accounts_group",
+    "cases": "cases:cases_group",
+    "doctor": "running:doctor",
+    "ledger": "books:ledger_group",
+    "manifest": "installing:manifest",
+    "migrate": "installing:migrate",
+    "prices": "prices:prices_group",
+    "reconcile": "running:reconcile",
+    "run": "running:run",
+    "sandbox": "running:sandbox",
+    "tokens": "tokens:tokens_group",
+    "usage": "usage:usage_group",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Loads a command when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(f"bot.cli.{module}"), name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="skydeck-credits-bot")
 def main() -> None:
     """Sells prepaid AI credits in Slack. Settings come from the environment or a file .env; see README.md."""
-
-
-for _command in (
-    *(run, sandbox, doctor, migrate, reconcile, manifest),
-    *(accounts_group, cases_group, ledger_group, prices_group, tokens_group, usage_group),
-):
-    main.add_command(_command)

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from bot.alerts import store as alerts
-from bot.app import prove
 from bot.cli.common import JSON, Opened, asynchronous, found
 from bot.ledger.service import Prover
 from bot.usage import statement
@@ -26,6 +25,8 @@ def ledger_group() -> None:
 @asynchronous
 async def ledger_verify(as_json: bool) -> None:
     """Prove that entries sum to zero, balances equal them, none was changed, and purchases and usage have their own."""
+    from bot.app import prove  # brings all of the bot, which no other command here needs
+
     async with Opened(migrated=True) as database:
         audit = await prove(Prover(database))
     if as_json:

@@ -10,13 +10,11 @@ import click
 
 from bot.accounts import store as accounts
 from bot.accounts.model import Account
-from bot.app import Unusable
-from bot.db.engine import AlreadyRunning, Database
+from bot.db.engine import Database
 from bot.db.migrate import current, newest, upgrade
-from bot.errors import Outage
-from bot.settings import Settings, SettingsError
+from bot.errors import Outage, Unusable
+from bot.settings import Settings
 from bot.usage.store import Waiting
-from bot.web.server import CannotListen
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,10 +30,8 @@ def asynchronous(command: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]
         try:
             with asyncio.Runner(loop_factory=_quick_loop()) as runner:
                 return runner.run(command(*args, **kwargs))
-        except (SettingsError, Unusable, CannotListen, Outage) as wrong:
+        except (Unusable, Outage) as wrong:
             raise click.ClickException(str(wrong)) from None
-        except AlreadyRunning as other:
-            raise click.ClickException(f"another bot is already at work on {other}") from None
 
     return run
 

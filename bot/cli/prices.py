@@ -12,10 +12,10 @@ import click
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.accounts.model import Plan
-from bot.app import Unusable
 from bot.cli.common import JSON, Opened, asynchronous, found
 from bot.clock import SystemClock
 from bot.db.engine import Database
+from bot.errors import Unusable
 from bot.prices import files, proposed, store
 from bot.prices.model import Price, PriceList, Unacceptable, percent, when, with_ends
 

@@ -1,4 +1,4 @@
-"""Running the bot, and what an operator does around it."""
+"""Running the bot or parts of it. These commands load all of it."""
 
 import asyncio
 import gc
@@ -10,11 +10,10 @@ import sys
 import click
 
 from bot import logs
-from bot.app import Bot, Unusable, diagnose
-from bot.cli.common import JSON, Opened, asynchronous
-from bot.db.migrate import current, upgrade
+from bot.app import Bot, diagnose
+from bot.cli.common import JSON, asynchronous
+from bot.errors import Unusable
 from bot.settings import Settings
-from bot.slack.manifest import manifest as slack_manifest
 
 
 @click.command()
@@ -59,15 +58,6 @@ async def sandbox(headless: bool, port: int) -> None:
 
 
 @click.command()
-@asynchronous
-async def migrate() -> None:
-    """Bring the database to the shape that this version needs. Safe to repeat."""
-    async with Opened() as database:
-        await upgrade(database)
-        click.echo(f"The database is at {await current(database)}.")
-
-
-@click.command()
 @JSON
 @asynchronous
 async def doctor(as_json: bool) -> None:
@@ -89,13 +79,3 @@ async def reconcile(as_json: bool) -> None:
         looked_at, unsettled = await bot.reconcile()
     told = {"looked_at": looked_at, "unsettled": unsettled}
     click.echo(json.dumps(told) if as_json else f"{looked_at} purchases looked at, {unsettled} still unsettled.")
-
-
-@click.command()
-@click.option("--url", help="The bot's public address: prints the variant for HTTP instead of Socket Mode.")
-def manifest(url: str | None) -> None:
-    """Print the Slack app manifest, ready to paste."""
-    try:
-        click.echo(slack_manifest(url), nl=False)
-    except ValueError as wrong:
-        raise click.ClickException(str(wrong)) from None

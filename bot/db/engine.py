@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from bot.db.sqlite import Driver
-from bot.errors import Outage
+from bot.errors import Outage, Unusable
 
 T = TypeVar("T")
 
@@ -30,8 +30,11 @@ _TRIES = 5
 _READERS = 4  # threads of an SQLite file: Python lets one of them compute at a time
 
 
-class AlreadyRunning(Exception):
+class AlreadyRunning(Unusable):
     """Another bot holds this SQLite file."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(f"another bot is already at work on {file}")
 
 
 class Database:
@@ -122,7 +125,7 @@ class Database:
         try:
             lock.acquire()
         except Timeout:
-            raise AlreadyRunning(str(self.file)) from None
+            raise AlreadyRunning(self.file) from None
         except OSError as error:
             raise Outage("database", str(error)) from error
         try:

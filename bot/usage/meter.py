@@ -60,8 +60,8 @@ class _Request:
             self.done.set_exception(why)
 
 
-class _Conflict(Exception):
-    """Some of the requests have one: the others can be booked without them."""
+class _Reconsider(Exception):
+    """Other requests have a conflict than was thought: nothing is booked before they are sorted out anew."""
 
 
 @dataclass(slots=True)
@@ -70,13 +70,11 @@ class _Batch:
 
     rows: dict[EventKey, Row] = field(default_factory=dict)
     answers: list[tuple[_Request, list[Row], int]] = field(default_factory=list)  # with all its rows, and the new ones
-    refused: list[tuple[_Request, UsageRefused | HoldConflict]] = field(default_factory=list)
+    conflicts: list[tuple[_Request, list[Row], int]] = field(default_factory=list)  # the same, and none is booked
+    refused: list[tuple[_Request, UsageRefused]] = field(default_factory=list)
 
     def admit(self, request: _Request, known: Mapping[EventKey, Row]) -> None:
         """Take a request in, without what was stored before; or refuse it, where an id comes with other content."""
-        if request.conflict:
-            self.refused.append((request, request.conflict))
-            return
         fresh: dict[EventKey, Row] = {}
         stored: list[Row] = []
         problems: list[tuple[int, str]] = []
@@ -90,14 +88,19 @@ class _Batch:
             stored.append(before or row)
         if problems:
             self.refused.append((request, UsageRefused(problems, conflict=True)))
-            return
-        self.rows |= fresh
-        self.answers.append((request, stored, len(fresh)))
+        elif request.conflict:
+            self.conflicts.append((request, stored, len(fresh)))
+        else:
+            self.rows |= fresh
+            self.answers.append((request, stored, len(fresh)))
 
     def answer(self) -> None:
         """Tell everybody. Not before the commit: until then, what contradicts a request may itself be no event."""
         for request, why in self.refused:
             request.refuse(why)
+        for request, *_ in self.conflicts:
+            assert request.conflict
+            request.refuse(request.conflict)
         for request, rows, new in self.answers:
             if not request.done.done():
                 request.done.set_result(Receipt(new, total(rows), sum(row.parked is not None for row in rows)))
@@ -184,8 +187,8 @@ class Meter:
                 self._careful = _CAREFUL_FOR
             except BelowFloor as low:
                 park(batch.rows.values(), low.balances, terms)
-            except _Conflict:
-                continue
+            except _Reconsider:
+                self._careful = _CAREFUL_FOR
             else:
                 self._careful = max(0, self._careful - 1)
                 return batch.answer()
@@ -203,8 +206,16 @@ class Meter:
             await store.add(tx, list(batch.rows.values()), number)
             faultpoint("U1")
             await debit(tx, batch.rows.values(), number, now, terms)
-        for request, rows, new in batch.answers:
-            request.conflict = await request.also(tx, total(rows), new) if request.also else None
-        if any(request.conflict for request, *_ in batch.answers):
-            raise _Conflict
+        await _do_also(batch, tx)
         faultpoint("U2")
+
+
+async def _do_also(batch: _Batch, tx: AsyncConnection) -> None:
+    """Do what else is wanted, and see whether what had a conflict has it still: it was found where nothing remained."""
+    changed = False
+    for request, rows, new in [*batch.answers, *batch.conflicts]:
+        before = request.conflict
+        request.conflict = await request.also(tx, total(rows), new) if request.also else None
+        changed |= (before is None) != (request.conflict is None)
+    if changed:
+        raise _Reconsider

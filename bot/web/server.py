@@ -10,12 +10,14 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from bot.errors import Unusable
+
 GRACE_SECONDS: Final = 0.5
 GREATEST_HEAD: Final = 64 * 1024
 _NEAREST: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - whoever listens everywhere is reached here
 
 
-class CannotListen(OSError):
+class CannotListen(Unusable):
     """The address cannot be listened on. Says which and why."""
 
 
@@ -170,7 +172,7 @@ def _listen(host: str, port: int, chosen_by: str) -> socket.socket:
         listener = socket.create_server(address[:2], family=family)
     except OSError as error:
         why = f"cannot listen on {host}:{port} ({chosen_by}): {error.strerror}"
-        raise CannotListen(error.errno, why) from None
+        raise CannotListen(why) from None
     # asyncio does this only for sockets it has made itself; without it every answer waits 40 ms for Nagle.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

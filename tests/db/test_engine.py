@@ -286,7 +286,7 @@ async def test_a_second_bot_on_one_file_is_refused_and_let_in_when_the_first_is_
     """
     with mine.only_process():
         told = await _process(other, file)
-        assert told.endswith(f"AlreadyRunning: {file}")
+        assert told.endswith(f"another bot is already at work on {file}")
     assert await _process(other, file) == "in"
     await mine.dispose()
 

@@ -10,6 +10,7 @@ import pytest
 from bot.accounts.model import AtZero
 from bot.money import Credits
 from bot.sandbox.world import ACCOUNT
+from bot.usage import meter
 
 from ..genstudio import MODEL, PROVIDER, Program, errors, use
 from ..stage import OpenStage, Stage
@@ -112,6 +113,49 @@ async def test_of_those_who_settle_a_hold_at_once_with_other_events_one_is_booke
             assert refused == {"the hold was settled with other events."}
             assert beside.status_code == 200
             assert await doors[0].has() == f"-{2 * (n + 1)}.00"
+
+
+@pytest.mark.parametrize("other_wins", [True, False])
+async def test_a_conflict_that_went_with_its_transaction_is_none(open_stage: OpenStage, other_wins: bool) -> None:
+    """Of two who settle a hold in one batch the second one gives way, and then the first one is not booked at all."""
+    stage = await open_stage(webhooks=None)
+    if stage.bot.database.is_sqlite:
+        pytest.skip("one bot at a time has an SQLite file")
+    await stage.price()
+    await stage.change(at_zero=AtZero.GO_ON)
+    async with AsyncExitStack() as life:
+        one = await stage.program()
+        bot = await life.enter_async_context(stage.second_bot())
+        other = Program(bot.server.url, one.token)
+        life.push_async_callback(other.aclose)
+        hold = await held(one)
+        write = bot.database.write
+        tries = 0
+
+        async def write_or_be_overtaken(work: Any) -> Any:
+            nonlocal tries
+            try:
+                return await write(work)
+            except Exception as reason:
+                if type(reason).__module__ == meter.__name__ and not tries:
+                    tries += 1
+                    sent = one.settle(hold, use("second")) if other_wins else one.send(use("first", **HALF))
+                    assert (await sent).is_success
+                raise
+
+        async with stage.held_database():
+            waiting = [asyncio.create_task(other.send(use("before")))]
+            for id in ("first", "second"):
+                await asyncio.sleep(0.3)
+                waiting.append(asyncio.create_task(other.settle(hold, use(id))))
+            await asyncio.sleep(0.3)
+            bot.database.write = write_or_be_overtaken  # type: ignore[method-assign]
+        _, first, second = await asyncio.gather(*waiting)
+    assert tries == 1, "both were in one batch"
+    assert (first.status_code, second.status_code) == (409, 200)
+    assert ("other events" if other_wins else "other content") in first.text
+    assert second.json()["spent"] == "1.00"
+    assert await one.has() == ("-2.00" if other_wins else "-2.50")
 
 
 async def test_what_is_released_while_it_is_settled_is_one_or_the_other(open_stage: OpenStage) -> None:
