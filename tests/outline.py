@@ -10,13 +10,22 @@ from slack_sdk.models.views import View
 from bot.text import catalog
 
 Json = dict[str, Any]
+Shown = View | Sequence[Block] | Json | Sequence[Json]
+"""A form or a Home tab, or a message; as the bot makes it or as it is sent."""
 
 
-def outline(what: View | Sequence[Block]) -> str:
+def as_sent(what: Shown) -> Any:
+    """Its JSON. To make it takes longer than all that is asked of it afterwards."""
+    if isinstance(what, View):
+        return what.to_dict()
+    return what if isinstance(what, dict) else [each if isinstance(each, dict) else each.to_dict() for each in what]
+
+
+def outline(what: Shown) -> str:
     """Titles behind ``#``, fields as ``<…>``, buttons in brackets, small print behind ``·``."""
-    if not isinstance(what, View):
-        return "\n".join(line for block in what for line in _block(block.to_dict()))
-    view = what.to_dict()
+    view = as_sent(what)
+    if isinstance(view, list):
+        return "\n".join(line for block in view for line in _block(block))
     title = [f"# {view['title']['text']}"] if "title" in view else []
     end = [f"[{view[name]['text']}]" for name in ("close", "submit") if name in view]
     return "\n".join(

@@ -136,8 +136,8 @@ async def test_a_bot_on_a_postgres_that_nobody_migrated_says_what_to_do(
                 pass
 
 
-async def test_a_restart_loses_nothing(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_a_restart_loses_nothing(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.bought("25")
     await stage.restart()
     await stage.bought("30")

@@ -172,8 +172,7 @@ def _sqlite_engine(url: Any, *, begin: str, size: int, patience: float) -> Async
     @event.listens_for(engine.sync_engine, "connect")
     def _prepare(connection: Any, record: object) -> None:
         connection.isolation_level = None  # sqlite3 must not begin transactions of its own
-        for pragma in pragmas:
-            connection.execute(f"PRAGMA {pragma}")
+        connection.run_async(lambda driver: driver.executescript("".join(f"PRAGMA {each};" for each in pragmas)))
 
     @event.listens_for(engine.sync_engine, "invalidate")
     def _let_go(connection: Any, record: object, error: BaseException | None) -> None:

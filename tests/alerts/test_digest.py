@@ -234,27 +234,27 @@ async def test_two_bots_on_one_database_send_one_digest(each_account: Account) -
     assert len(each_account.told("digest")) == 1
 
 
-async def test_a_day_unlike_other_days_is_told_once(each_account: Account) -> None:
-    stage = each_account.stage
-    await each_account.not_over_midnight()
+async def test_a_day_unlike_other_days_is_told_once(account: Account) -> None:
+    stage = account.stage
+    await account.not_over_midnight()
     await stage.bought("100")
     for days in range(1, 23):
-        await each_account.spend(1, ago=days * DAY)
-    await each_account.spend(2)
-    await each_account.rolled_up()
+        await account.spend(1, ago=days * DAY)
+    await account.spend(2)
+    await account.rolled_up()
     await stage.wind(hours=1)
     await stage.calm()
-    assert each_account.told("spike") == []
+    assert account.told("spike") == []
 
-    await each_account.spend(10)
-    await each_account.rolled_up()
-    message = await each_account.heard_of_today("*12.00* credits today")
+    await account.spend(10)
+    await account.rolled_up()
+    message = await account.heard_of_today("*12.00* credits today")
     assert "far more than the usual 1.00 by this hour" in message.text
 
-    await each_account.spend(1)
-    await each_account.rolled_up()
-    await each_account.heard_of_today("*13.00*")
-    assert len(each_account.told("spike")) == 1
+    await account.spend(1)
+    await account.rolled_up()
+    await account.heard_of_today("*13.00*")
+    assert len(account.told("spike")) == 1
 
 
 async def test_whoever_does_not_want_it_is_not_told_of_such_days(account: Account) -> None:

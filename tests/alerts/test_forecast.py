@@ -13,6 +13,8 @@ from bot.alerts.forecast import HORIZON, RunOut, run_out
 from bot.money import NANO_PER_CREDIT
 from tests.bench.forecasting import COVERED, FOR_CHOOSING, KINDS, back_test
 
+from ..conftest import examples
+
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LONDON, TOKYO = ZoneInfo("Europe/London"), ZoneInfo("Asia/Tokyo")
 MONDAY = datetime(2026, 6, 1, tzinfo=UTC)  # 1 a.m. in London
@@ -184,4 +186,4 @@ def test_twice_the_spend_and_twice_the_credits_are_the_same_time(
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_range_has_the_true_moment_in_it(kind: str) -> None:
     """A small back-test; the large one, with its table, is ``python -m tests.bench forecasting``."""
-    assert back_test(kind, FOR_CHOOSING[:60]).share_covered >= COVERED - 0.1
+    assert back_test(kind, FOR_CHOOSING[: examples(30)]).share_covered >= COVERED - 0.1

@@ -392,7 +392,7 @@ def test_quiet_hours_begin_and_end_once_a_day_for_four_years(name: str) -> None:
         while now.year < 2030:
             if end := quiet.until(now, zone):
                 ends.append(end)
-            now = end or now + HOUR / 2
+            now = end + 13 * HOUR if end else now + HOUR / 2  # the longest of them ends fifteen hours before it begins
         days = {end.astimezone(zone).date() for end in ends}
         assert len(ends) == len(days)
         assert 4 * 365 - len(days) in range(-1, 5)  # once a year 01:30 and 02:30 may be the same moment

@@ -107,8 +107,8 @@ async def test_the_form_shows_an_owners_time_zone_though_slack_does_not_tell_it_
     assert fields[names.ALERT_ZONE]["initial_value"] == "Europe/Copenhagen"
 
 
-async def test_a_rule_that_is_made_below_its_level_warns_at_once(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_a_rule_that_is_made_below_its_level_warns_at_once(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.bought("25")
     await looked_at(stage)
     assert (await set_up(stage, alert_figure_critical="30")).ok
@@ -171,9 +171,9 @@ async def test_without_a_channel_the_owners_are_warned_in_their_messages(open_sm
 
 
 async def test_an_owner_is_warned_in_their_own_language_and_a_channel_in_that_of_the_account(
-    open_stage: OpenStage,
+    open_small_stage: OpenStage,
 ) -> None:
-    stage = await open_stage(change=lambda account: replace(account, language="da"))
+    stage = await open_small_stage(change=lambda account: replace(account, language="da"))
     await stage.bought("25")
     await stage.knows(SECOND_OWNER, "da-DK")
     await stage.slack.speak(SECOND_OWNER, "fr-FR")
@@ -300,8 +300,8 @@ async def test_a_request_that_comes_twice_opens_one_form_and_is_no_mistake(stage
 # ── channels that another company reads too ───────────────────────────────────────────────────────────────────────
 
 
-async def test_a_channel_that_another_company_reads_too_is_asked_about_first(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_a_channel_that_another_company_reads_too_is_asked_about_first(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     stage.slack.scopes |= {"channels:read"}
     shared = stage.slack.add_channel("partners", [OWNER, stage.slack.bot_user_id], shared=True)
     await stage.bought("25")

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from slack_sdk.models.blocks import Block
 from slack_sdk.models.views import View
 
 from bot.alerts.answers import read_settings
@@ -38,7 +37,7 @@ from bot.sandbox.slack.inputs import at_first
 from bot.slack import names
 from bot.text import Texts, languages, texts_for
 
-from ..outline import outline, unseen
+from ..outline import Shown, as_sent, outline, unseen
 
 Json = dict[str, Any]
 
@@ -115,9 +114,8 @@ SETTINGS = [
 
 
 def outlooks() -> Iterator[Outlook]:
-    for found in RUN_OUTS:
-        for nano in (10**18, 0, -(10**18)):
-            yield replace(ACME, run_out=found, balance=Credits(nano))
+    yield from (replace(ACME, run_out=found, balance=Credits(10**18)) for found in RUN_OUTS)
+    yield from (replace(ACME, balance=Credits(nano)) for nano in (0, -(10**18)))
     yield from (replace(ACME, account=name) for name in ACCOUNTS)
 
 
@@ -149,22 +147,22 @@ def forms(texts: Texts) -> Iterator[View]:
 # ── how it is drawn ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def drawn(what: View | Sequence[Block]) -> str:
+def drawn(what: Shown) -> str:
     """As ``outline`` draws it, and the charts, tables and choices that only warnings have."""
-    if not isinstance(what, View):
-        return "\n".join(line for block in what for line in _lines(block))
-    view = what.to_dict()
+    view = as_sent(what)
+    if isinstance(view, list):
+        return "\n".join(line for block in view for line in _lines(block))
     return "\n".join(
         [
             f"# {view['title']['text']}",
-            *(line for block in what.blocks for line in _lines(block)),
+            *(line for block in view["blocks"] for line in _lines(block)),
             f"[{view['close']['text']}] [{view['submit']['text']}]",
         ]
     )
 
 
-def _lines(block: Block) -> Iterator[str]:
-    match block.to_dict():
+def _lines(block: Json) -> Iterator[str]:
+    match block:
         case {"type": "table", "rows": rows}:
             yield from (" | ".join(cell["text"] for cell in row) for row in rows)
         case {"type": "data_visualization", "title": title, "chart": chart}:
@@ -214,31 +212,32 @@ def the_message(said: Said) -> str:
 
 
 class Gallery(NamedTuple):
-    """Every message and every form in one language."""
+    """Every message and every form in one language, as it is sent and as it is drawn."""
 
     language: str
-    messages: list[Said]
-    forms: list[View]
+    messages: list[tuple[str, list[Json]]]
+    forms: list[Json]
     drawn: list[str]
 
 
 @pytest.fixture(scope="module", params=languages())
 def gallery(request: pytest.FixtureRequest) -> Gallery:
     texts = texts_for(request.param)
-    said, views = list(messages(texts)), list(forms(texts))
-    return Gallery(request.param, said, views, [*map(the_message, said), *map(drawn, views)])
+    said = [(text, as_sent(blocks)) for text, blocks in messages(texts)]
+    views = [as_sent(view) for view in forms(texts)]
+    return Gallery(request.param, said, views, [*(drawn(blocks) for _, blocks in said), *map(drawn, views)])
 
 
 def test_slack_takes_every_message_in_every_language(gallery: Gallery) -> None:
     for said, blocks in gallery.messages:
-        assert check_blocks([block.to_dict() for block in blocks], "message") == [], drawn(blocks)
+        assert check_blocks(blocks, "message") == [], drawn(blocks)
         assert said.strip() == said
         assert 0 < len(said) < 3000
 
 
 def test_slack_takes_every_form_in_every_language(gallery: Gallery) -> None:
     for view in gallery.forms:
-        assert check_view(view.to_dict(), "modal") == [], drawn(view)
+        assert check_view(view, "modal") == [], drawn(view)
 
 
 def test_the_text_of_a_message_and_its_first_block_both_say_it_all(gallery: Gallery) -> None:

@@ -136,44 +136,44 @@ async def test_a_crossing_is_warned_of_once_and_recovers_once(each_account: Acco
     await stage.check()
 
 
-async def test_days_that_are_left_are_warned_of_though_nobody_set_up_anything(each_account: Account) -> None:
-    stage = each_account.stage
+async def test_days_that_are_left_are_warned_of_though_nobody_set_up_anything(account: Account) -> None:
+    stage = account.stage
 
     async def added_up() -> bool:
         async with stage.bot.database.read() as tx:
             return sum(each.nano for each in (await usage.spend_by_hour(tx, ACCOUNT)).values()) == 2 * day * 10**9
 
     for day in range(1, 8):  # in the end $11 are left, for less than seven days
-        await each_account.spend(2)
+        await account.spend(2)
         await stage.eventually(added_up, within=200, step=61)
-        assert day > 3 or not each_account.warnings()
+        assert day > 3 or not account.warnings()
         await stage.wind(days=1)
 
     def warned() -> bool:
-        return any("is low on credits" in each.text and "between" in each.text for each in each_account.warnings())
+        return any("is low on credits" in each.text and "between" in each.text for each in account.warnings())
 
     await stage.eventually(warned, within=7 * 3600, step=3600)
 
 
-async def test_days_that_are_left_are_looked_at_again_when_prices_change(each_account: Account) -> None:
-    stage, clock = each_account.stage, each_account.stage.world.clock
-    await each_account.spent_a_credit_a_day(10)  # fifteen are left
+async def test_days_that_are_left_are_looked_at_again_when_prices_change(account: Account) -> None:
+    stage, clock = account.stage, account.stage.world.clock
+    await account.spent_a_credit_a_day(10)  # fifteen are left
     await stage.price("3", "12", since=stage.ago(seconds=1))  # ten days
     await stage.markup("plan:advanced", 10_000, since=clock.now() + timedelta(days=1))  # then nine by halves
-    before = await each_account.looks()
+    before = await account.looks()
     await stage.wind(2)
-    await stage.until(lambda: _changed(each_account, before))
-    looked = await each_account.looks()
+    await stage.until(lambda: _changed(account, before))
+    looked = await account.looks()
     await stage.restart()
     await stage.wind(10)
     await asyncio.sleep(0.5)
-    assert await each_account.looks() == looked, "once for each change"
+    assert await account.looks() == looked, "once for each change"
 
     await stage.wind(days=1, minutes=-1)
-    await stage.until(each_account.waits)
-    assert not each_account.warnings()
+    await stage.until(account.waits)
+    assert not account.warnings()
     await stage.wind(minutes=1)
-    assert "between" in (await each_account.warned("is low on credits", "15.00")).text
+    assert "between" in (await account.warned("is low on credits", "15.00")).text
 
 
 async def _changed(account: Account, before: list[int | None]) -> bool:
@@ -181,13 +181,13 @@ async def _changed(account: Account, before: list[int | None]) -> bool:
 
 
 async def test_a_first_use_has_the_account_looked_at_later_and_not_at_each_use_that_follows(
-    each_account: Account,
+    account: Account,
 ) -> None:
-    stage = each_account.stage
+    stage = account.stage
 
-    await stage.eventually(each_account.looked_at, within=60, step=2.1)
-    await each_account.spend(1)
-    await stage.eventually(each_account.used_before, within=60, step=2.1)
+    await stage.eventually(account.looked_at, within=60, step=2.1)
+    await account.spend(1)
+    await stage.eventually(account.used_before, within=60, step=2.1)
 
 
 async def test_whoever_acknowledges_is_named_and_nobody_is_reminded(account: Account) -> None:
@@ -205,8 +205,8 @@ async def test_whoever_acknowledges_is_named_and_nobody_is_reminded(account: Acc
     assert len(account.warnings()) == 2
 
 
-async def test_a_reminder_has_the_buttons_of_its_warning_and_says_who_pressed_them(each_account: Account) -> None:
-    account, stage = each_account, each_account.stage
+async def test_a_reminder_has_the_buttons_of_its_warning_and_says_who_pressed_them(account: Account) -> None:
+    stage = account.stage
     await account.spend(16)
     await account.warned("almost out of credits")
     await stage.wind(hours=4, minutes=1)
@@ -250,8 +250,8 @@ async def test_where_nobody_set_up_anything_monday_morning_is_that_of_whoever_sn
     assert (monday.weekday(), monday.hour) == (0, 9)
 
 
-async def test_a_snooze_can_be_changed_while_it_lasts(each_account: Account) -> None:
-    account, stage = each_account, each_account.stage
+async def test_a_snooze_can_be_changed_while_it_lasts(account: Account) -> None:
+    stage = account.stage
     await account.spend(16)
     message = await account.warned("almost out of credits")
     await stage.slack.press(OWNER, message, names.SNOOZE_ALERT, value="Until Monday")
@@ -304,19 +304,19 @@ async def test_where_slack_takes_nothing_any_more_the_owners_get_one_mail(open_s
     stage.slack.token_trouble = ""
 
 
-async def test_a_warning_follows_the_channel_that_an_operator_gives_the_account(each_account: Account) -> None:
-    stage = each_account.stage
+async def test_a_warning_follows_the_channel_that_an_operator_gives_the_account(account: Account) -> None:
+    stage = account.stage
     other = stage.slack.add_channel("money", [OWNER, stage.slack.bot_user_id])
-    await each_account.spend(16)
-    await each_account.warned("almost out of credits")
+    await account.spend(16)
+    await account.warned("almost out of credits")
     editing = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot", "accounts", "edit", ACCOUNT, "--channel", other.id),
         env={**os.environ, "DATABASE_URL": stage.bot.settings.database_url},
         stdout=asyncio.subprocess.DEVNULL,
     )
     assert await editing.wait() == 0
-    await each_account.warned("almost out of credits", place=other.id)
-    await each_account.warned("not set up any more")
+    await account.warned("almost out of credits", place=other.id)
+    await account.warned("not set up any more")
 
 
 async def test_whoever_asks_why_is_told_the_rule_and_who_made_it(account: Account) -> None:
@@ -326,11 +326,11 @@ async def test_whoever_asks_why_is_told_the_rule_and_who_made_it(account: Accoun
     assert "10.00" in await account.stage.whisper(MEMBER)
 
 
-async def test_a_kill_between_the_debit_and_the_warning_loses_no_warning(each_account: Account) -> None:
-    await each_account.spend(16)
-    await each_account.stage.restart()
-    await each_account.warned("almost out of credits")
-    assert len(each_account.warnings()) == 1
+async def test_a_kill_between_the_debit_and_the_warning_loses_no_warning(account: Account) -> None:
+    await account.spend(16)
+    await account.stage.restart()
+    await account.warned("almost out of credits")
+    assert len(account.warnings()) == 1
 
 
 async def test_what_nobody_noticed_is_found_within_the_hour_and_counted(account: Account) -> None:

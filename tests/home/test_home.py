@@ -190,8 +190,8 @@ async def test_what_is_used_stands_by_model_and_what_is_held_is_not_available(op
     assert [block["type"] for block in card.blocks] == ["section", "data_visualization", "table"]
 
 
-async def test_what_is_used_is_seen_by_who_has_it_open_within_some_minutes(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_what_is_used_is_seen_by_who_has_it_open_within_some_minutes(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await stage.bought("25")
     await stage.price()
     await stage.wind(60)

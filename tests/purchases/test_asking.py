@@ -122,8 +122,8 @@ async def test_a_member_asks_an_owner_approves_and_everybody_is_told(open_stage:
     assert [key(each) for each in stage.cards(OWNER)] == [OWNER, "buyer"]
 
 
-async def test_the_same_in_danish_and_without_a_saved_card(open_stage: OpenStage) -> None:
-    stage = await open_stage(card=None)
+async def test_the_same_in_danish_and_without_a_saved_card(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage(card=None)
     stage.slack.person(MEMBER).locale = "da-DK"
     form = await open_form(stage)
     assert form.title == "Spørg kontoejeren"
@@ -421,8 +421,8 @@ async def test_while_the_books_are_wrong_nothing_is_approved(open_small_stage: O
     assert await stage.statuses() == ["settled"]
 
 
-async def test_after_three_days_a_request_ends_also_over_a_restart(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_after_three_days_a_request_ends_also_over_a_restart(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await ask(stage)
     of_anna = await card(stage)
     await stage.restart()

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -30,7 +30,7 @@ from bot.purchases.model import PayWith, Purchase, Status
 from bot.sandbox.slack.blockkit import check_blocks, check_view
 from bot.text import Texts, languages, texts_for
 
-from ..outline import outline, unseen
+from ..outline import Json, as_sent, outline, unseen
 
 NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)
 ENGLISH, DANISH = texts_for("en"), texts_for("da")
@@ -120,39 +120,44 @@ def sentences(texts: Texts) -> Iterator[str]:
     yield from (limit_stands(texts, account, each) for each in (None, *SPEECHES) for account in (ACME, ALONE))
 
 
-def drawn(texts: Texts) -> list[str]:
-    return [
-        *(outline(view) for view in forms(texts)),
-        *(outline(blocks) for _, blocks in messages(texts)),
-        *sentences(texts),
-    ]
+class Gallery(NamedTuple):
+    """Every form, message and sentence in one language, as it is sent."""
+
+    language: str
+    forms: list[Json]
+    messages: list[tuple[str, list[Json]]]
+    sentences: list[str]
 
 
-def confirmations(blocks: Sequence[Any]) -> Iterator[str]:
+@pytest.fixture(scope="module", params=languages())
+def gallery(request: pytest.FixtureRequest) -> Gallery:
+    texts = texts_for(request.param)
+    said = [(text, as_sent(blocks)) for text, blocks in messages(texts)]
+    return Gallery(request.param, [*map(as_sent, forms(texts))], said, [*sentences(texts)])
+
+
+def confirmations(blocks: Sequence[Json]) -> Iterator[str]:
     for block in blocks:
-        for element in block.to_dict().get("elements", []):
+        for element in block.get("elements", []):
             yield from (each["text"] for key, each in element.get("confirm", {}).items() if key != "style")
 
 
-@pytest.mark.parametrize("language", languages())
-def test_slack_takes_all_of_it_in_every_language(language: str) -> None:
-    texts = texts_for(language)
-    for view in forms(texts):
-        assert check_view(view.to_dict(), "modal") == [], outline(view)
-    for said, blocks in messages(texts):
-        assert check_blocks([block.to_dict() for block in blocks], "message") == [], outline(blocks)
+def test_slack_takes_all_of_it_in_every_language(gallery: Gallery) -> None:
+    for view in gallery.forms:
+        assert check_view(view, "modal") == [], outline(view)
+    for said, blocks in gallery.messages:
+        assert check_blocks(blocks, "message") == [], outline(blocks)
         assert 0 < len(said) < 3000
         assert said.splitlines()[0] in outline(blocks)
-    assert all(0 < len(said) < 3000 for said in sentences(texts))
+    assert all(0 < len(said) < 3000 for said in gallery.sentences)
 
 
-@pytest.mark.parametrize("language", languages())
-def test_no_hole_is_left_and_every_sentence_is_shown_somewhere(language: str) -> None:
-    texts = texts_for(language)
-    whole = "\n".join([*drawn(texts), *(word for _, blocks in messages(texts) for word in confirmations(blocks))])
+def test_no_hole_is_left_and_every_sentence_is_shown_somewhere(gallery: Gallery) -> None:
+    drawn = [*map(outline, gallery.forms), *(outline(blocks) for _, blocks in gallery.messages), *gallery.sentences]
+    whole = "\n".join([*drawn, *(word for _, blocks in gallery.messages for word in confirmations(blocks))])
     shown = re.sub("<!date[^>]*>", "at noon", whole)
     assert not re.search(r"\{[a-z]+\}|\bNone\b|\b(refusal|ask)\.[a-z]", shown)
-    assert unseen(language, ("ask.",), [shown]) == ["ask.busy"]
+    assert unseen(gallery.language, ("ask.",), [shown]) == ["ask.busy"]
 
 
 @given(st.text("<>&!@#|*_~`:abc \n", min_size=1, max_size=60).filter(str.strip))
@@ -178,7 +183,7 @@ def test_the_card_of_an_owner() -> None:
         "The request ends <!date^1793966400^{date_short_pretty} {time}|2026-11-06 12:00 UTC>."
     )
     assert said == "<@U3> asks you to buy *$25.00* of credits for *Acme Labs*.\n“The report is due”"
-    assert list(confirmations(blocks))[:2] == [
+    assert list(confirmations(as_sent(blocks)))[:2] == [
         "Buy $25.00 of credits?",
         "The account’s saved card is charged at once; without one you pay on Stripe’s page. "
         "Credits cannot be refunded.",

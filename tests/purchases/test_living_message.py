@@ -148,9 +148,9 @@ async def test_nobody_is_bothered_who_closed_the_submitted_form(stage: Stage) ->
 
 @pytest.mark.parametrize("card", ["visa", None])
 async def test_a_purchase_that_a_restart_interrupts_ends_in_the_same_message(
-    open_stage: OpenStage, card: str | None
+    open_small_stage: OpenStage, card: str | None
 ) -> None:
-    stage = await open_stage(card=card)
+    stage = await open_small_stage(card=card)
     if card:
         with stage.held_up(CONFIRMING) as gate:
             await stage.buy("25")

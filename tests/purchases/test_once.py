@@ -57,21 +57,21 @@ async def test_the_same_form_with_another_amount_is_still_the_same_purchase(stag
 
 
 @pytest.mark.usefixtures("slack_waits")
-async def test_one_submit_a_hundred_times_among_a_hundred_others(open_stage: OpenStage) -> None:
+async def test_one_submit_sixty_times_among_others(open_stage: OpenStage) -> None:
     stage = await open_stage(card=None, webhooks=None)
     submits = []
     with stage.held_up(OPENING_PAGE):
-        for number in range(11):
+        for number in range(6):
             await stage.slack.submit(OWNER, await stage.form(str(100 + number)))
             submits.append(stage.slack.deliveries[-1])
-        again = submits[:1] * 100 + submits[1:] * 10
+        again = submits[:1] * 60 + submits[1:] * 8
         acks = await asyncio.gather(*(stage.slack.replay(each) for each in again))
         assert [ack.error for ack in acks if ack.error] == []
         assert stage.slack.timeouts == []
-        assert len(await stage.purchases()) == 11
+        assert len(await stage.purchases()) == 6
 
-    await stage.became(*["checkout"] * 11)
-    assert len(stage.pages()) == 11
+    await stage.became(*["checkout"] * 6)
+    assert len(stage.pages()) == 6
 
 
 async def test_a_command_sent_again_opens_a_form_and_buys_nothing(stage: Stage) -> None:

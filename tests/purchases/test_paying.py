@@ -177,8 +177,10 @@ async def test_in_place_of_a_customer_that_is_gone_at_stripe_another_is_made_at_
 
 
 @pytest.mark.parametrize("customer", [True, False])
-async def test_without_a_saved_card_the_purchase_is_paid_on_stripes_page(open_stage: OpenStage, customer: bool) -> None:
-    stage = await open_stage(card=None, customer=customer)
+async def test_without_a_saved_card_the_purchase_is_paid_on_stripes_page(
+    open_small_stage: OpenStage, customer: bool
+) -> None:
+    stage = await open_small_stage(card=None, customer=customer)
     await stage.buy("1,234.50")
     card = await stage.said("Pay $1,234.50 on Stripe’s page to complete your purchase. The link works for 24 hours.")
 

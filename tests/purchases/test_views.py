@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from slack_sdk.models.blocks import Block
 from slack_sdk.models.views import View
 
 from bot.accounts.model import Account, Plan, Standing, Workspace
@@ -21,7 +20,7 @@ from bot.sandbox.slack.blockkit import check_blocks, check_view
 from bot.slack.boundary import notice
 from bot.text import Texts, languages, texts_for
 
-from ..outline import outline, unseen
+from ..outline import Json, as_sent, outline, unseen
 
 NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)
 SUPPORT = "support@skydeck.ai"
@@ -103,29 +102,31 @@ class Gallery(NamedTuple):
     """Every form and every message in one language, and how they are drawn."""
 
     language: str
-    forms: list[View]
-    messages: list[tuple[str, list[Block]]]
+    forms: list[Json]
+    messages: list[tuple[str, list[Json]]]
     drawn: list[str]
 
 
 @pytest.fixture(scope="module", params=languages())
 def gallery(request: pytest.FixtureRequest) -> Gallery:
     texts = texts_for(request.param)
-    views = list(forms(texts))
+    views = [as_sent(view) for view in forms(texts)]
     cards = [
-        card for each in purchases() for card in (buyer_card(texts, each, ACME, SUPPORT), channel_card(texts, each))
+        (said, as_sent(blocks))
+        for each in purchases()
+        for said, blocks in (buyer_card(texts, each, ACME, SUPPORT), channel_card(texts, each))
     ]
     return Gallery(request.param, views, cards, [*map(outline, views), *(outline(blocks) for _, blocks in cards)])
 
 
 def test_slack_takes_every_form_in_every_language(gallery: Gallery) -> None:
     for view in gallery.forms:
-        assert check_view(view.to_dict(), "modal") == [], outline(view)
+        assert check_view(view, "modal") == [], outline(view)
 
 
 def test_slack_takes_every_message_in_every_language(gallery: Gallery) -> None:
     for said, blocks in gallery.messages:
-        assert check_blocks([block.to_dict() for block in blocks], "message") == [], outline(blocks)
+        assert check_blocks(blocks, "message") == [], outline(blocks)
         assert said.strip() == said
         assert 0 < len(said) < 3000
 

@@ -105,8 +105,8 @@ async def test_a_copy_goes_to_the_address_that_slack_knows(open_small_stage: Ope
     assert len([each for each in stage.letters() if number in each.text]) == 1
 
 
-async def test_a_second_press_adds_to_the_open_case(open_stage: OpenStage) -> None:
-    stage = await open_stage(card=None)
+async def test_a_second_press_adds_to_the_open_case(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage(card=None)
     await stage.buy("25")
     await stage.slack.press(OWNER, await stage.said("Pay"), names.CANCEL_PURCHASE)
     card = await stage.said("was cancelled")

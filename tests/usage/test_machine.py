@@ -214,7 +214,7 @@ def test_usage_costs_what_arithmetic_says(database_url: str, tmp_path: Path) -> 
             genstudio = runner.run(stage.program())
             machine = usage_machine(stage, genstudio, runner.run, itertools.count())
             rounds = settings(
-                max_examples=examples(8),
+                max_examples=examples(5),
                 stateful_step_count=12,
                 phases=(Phase.generate,),  # to make a failure smaller would take minutes: each step is real requests
                 suppress_health_check=[HealthCheck.too_slow],
