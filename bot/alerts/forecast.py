@@ -108,9 +108,9 @@ class _Calendar:
             yield at, to, self.shares[day.weekday()][at.astimezone(self.zone).hour] * ((to - at) / _HOUR)
             at = to
 
-    def left(self, day: date) -> float:
-        """The share of the day's spend that is still to come."""
-        return sum(share for _, _, share in self.hours(day)) if day == self.today else 1.0
+    def left_of_today(self) -> float:
+        """The share of its spend that is still to come."""
+        return sum(share for _, _, share in self.hours(self.today))
 
     def moment(self, day: date, part: float) -> datetime:
         """When so much of what is left of the day has been spent."""
@@ -155,12 +155,14 @@ def _courses(fitted: Fit, calendar: _Calendar) -> Iterator[tuple[date, Vector]]:
     """What will have been spent at the end of each day: at most, likely and at least. A lognormal's quantiles."""
     mean = growing = 0.0
     sums = [0.0] * len(fitted.unknowns)
+    today, left = calendar.today, calendar.left_of_today()
     for ahead in range(HORIZON.days):
-        day = calendar.today + ahead * _DAY
-        left, row = calendar.left(day), fitted.row(ahead, day.weekday())
+        day = today + ahead * _DAY
+        row = fitted.row(ahead, day.weekday())
         mean += left * max(0.0, dot(row, fitted.unknowns))
-        growing += left * fitted.growing(ahead, day.weekday())
+        growing += left * fitted.growing(row)
         sums = [total + left * value for total, value in zip(sums, row, strict=True)]
+        left = 1.0
         if mean < 1e-9:
             continue
         variance = fitted.scatter * mean + dot(sums, [dot(each, sums) for each in fitted.covariance])
