@@ -28,6 +28,10 @@ T = TypeVar("T")
 _AGAIN = {"40001", "40P01"}  # serialization failure, deadlock: PostgreSQL asks for the whole transaction again
 _TRIES = 5
 _READERS = 4  # threads of an SQLite file: Python lets one of them compute at a time
+_KEPT = (
+    65_536  # KiB of pages that the writer keeps at most: one of the books of each of ten thousand accounts, and more
+)
+_BETWEEN_CHECKPOINTS = 16_000  # pages of 4 KiB: what is written again and again is brought home once
 
 
 class AlreadyRunning(Unusable):
@@ -166,7 +170,11 @@ def _sqlite_engine(url: Any, *, begin: str, size: int, patience: float) -> Async
         "synchronous = FULL",
         "foreign_keys = ON",
         "mmap_size = 0",
-        *(["query_only = ON"] if begin == "BEGIN" else []),
+        *(
+            ["query_only = ON"]
+            if begin == "BEGIN"
+            else [f"cache_size = -{_KEPT}", f"wal_autocheckpoint = {_BETWEEN_CHECKPOINTS}"]
+        ),
     ]
 
     @event.listens_for(engine.sync_engine, "connect")

@@ -40,14 +40,15 @@ def main() -> int:
     parser.add_argument(
         "--events", type=int, help="metering: of the quickest in a round; memory: in all; growth: stored"
     )
+    parser.add_argument("--only", choices=("PostgreSQL", "SQLite"), help="memory and growth: the one database")
     asked = parser.parse_args()
     if unknown := set(asked.measurements) - {*MEASUREMENTS, *LONG}:
         parser.error(f"no such measurement: {', '.join(sorted(unknown))}")
     measurements: dict[str, Measure] = {
         **MEASUREMENTS,
         "metering": partial(metering.measure, rounds=asked.rounds, events=asked.events),
-        "memory": partial(endurance.memory, events=asked.events),
-        "growth": partial(endurance.growth, rounds=asked.rounds, events=asked.events),
+        "memory": partial(endurance.memory, events=asked.events, only=asked.only),
+        "growth": partial(endurance.growth, rounds=asked.rounds, events=asked.events, only=asked.only),
     }
     good = True
     for name in asked.measurements or MEASUREMENTS:

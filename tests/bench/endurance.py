@@ -26,11 +26,11 @@ _GROWTH = 1.5
 _FLAT = 1.1  # times the memory
 
 
-def memory(folder: Path, python: str, events: int | None = None) -> Measured:
+def memory(folder: Path, python: str, events: int | None = None, only: str | None = None) -> Measured:
     """Memory in use over the last fifth of the events, beside that over the second fifth: the first one warms up."""
     events = events or LONG
     measured = Measured(f"Memory over {events} events, 64×100 over HTTP, 10,000 accounts")
-    with outside(folder) as world, places(folder) as known, Load() as load:
+    with outside(folder) as world, places(folder, only) as known, Load() as load:
         for place in known:
             asyncio.run(_watch(measured, place, Surroundings(world, load, python), events))
             _so_far(measured)
@@ -62,11 +62,13 @@ def _megabytes_after(bot: Running, load: Load, stream: Stream) -> float:
     return bot.megabytes
 
 
-def growth(folder: Path, python: str, rounds: int = ROUNDS, events: int | None = None) -> Measured:
+def growth(
+    folder: Path, python: str, rounds: int = ROUNDS, events: int | None = None, only: str | None = None
+) -> Measured:
     """The time that new events take where many are stored, beside where few are."""
     events = events or MANY
     measured = Measured(f"Cost of an event where {events} are stored, beside {FEW}; 64×100 over HTTP, 10,000 accounts")
-    with outside(folder) as world, places(folder) as known, Load() as load:
+    with outside(folder) as world, places(folder, only) as known, Load() as load:
         for place in known:
             asyncio.run(_compare(measured, place, Surroundings(world, load, python), rounds, events))
             _so_far(measured)

@@ -109,7 +109,7 @@ class Sqlite(Place):
 
 
 @contextmanager
-def places(folder: Path) -> Iterator[list[Place]]:
-    """Both kinds, PostgreSQL first."""
+def places(folder: Path, only: str | None = None) -> Iterator[list[Place]]:
+    """Both kinds, PostgreSQL first; or the one of this name."""
     with get_server(folder / "postgres", cleanup_mode="delete") as server:
-        yield [Postgres(server), Sqlite(folder)]
+        yield [place for place in (Postgres(server), Sqlite(folder)) if only in (None, place.name)]
