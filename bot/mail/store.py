@@ -115,11 +115,14 @@ async def waiting(tx: AsyncConnection) -> Waiting:
 
 
 def _due(now: datetime) -> ColumnElement[bool]:
-    """Owed, its time has come, and nobody is at it. A time too far ahead was set before the clock was set back."""
+    """Owed, its time has come, and nobody is at it.
+
+    A time far ahead was set before the clock was set back; one a little ahead, by a process whose clock is before ours.
+    """
     return and_(
         _row.fate.is_(None),
-        or_(_row.due_at <= now, _row.due_at > now + LONGEST_WAIT),
-        or_(_row.lease_until.is_(None), _row.lease_until <= now, _row.lease_until > now + LEASE),
+        or_(_row.due_at <= now, _row.due_at > now + 2 * LONGEST_WAIT),
+        or_(_row.lease_until.is_(None), _row.lease_until <= now, _row.lease_until > now + 2 * LEASE),
     )
 
 

@@ -12,7 +12,7 @@ SENDING_SECONDS = 15.0
 """From claiming a row to its last call to Slack. With the call itself, of 10 s at most, this stays within the lease."""
 
 LONGEST_WAIT = timedelta(minutes=5)
-"""No row is put off for longer; one that seems to be was written before the clock was set back."""
+"""No row is put off for longer; one that seems to be for twice as long was written before the clock was set back."""
 
 POST_INTERVAL_SECONDS = 1.0
 """Between two posts in one place; Slack takes about one a second. Edits have a far larger allowance."""

@@ -97,8 +97,11 @@ async def claim(tx: AsyncConnection, place: str, now: datetime) -> Owed | None:
 
 
 def _moments(now: datetime, **more: object) -> dict[str, object]:
-    """What ``_due`` asks for. A time too far ahead was set before the clock was set back."""
-    return {"now": now, "no_wait": now + LONGEST_WAIT, "no_lease": now + LEASE, **more}
+    """What ``_due`` asks for.
+
+    A time far ahead was set before the clock was set back; one a little ahead, by a process whose clock is before ours.
+    """
+    return {"now": now, "no_wait": now + 2 * LONGEST_WAIT, "no_lease": now + 2 * LEASE, **more}
 
 
 # Owed, its time has come, and nobody is at it. Statements are built once: building them takes as long as running them.

@@ -2,9 +2,11 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
+from bot.mail import store
 from bot.mail.model import Attachment, Fate, message_id
 from bot.sandbox.faults import Kind
 
@@ -147,6 +149,17 @@ async def test_two_mailers_send_it_once(open_post: OpenPost) -> None:
         pass
 
     assert len(post.box.mails) == len(post.fates) == 6
+
+
+async def test_a_mailer_whose_clock_is_behind_leaves_alone_what_another_one_has_in_hand(open_post: OpenPost) -> None:
+    post = await open_post()
+    await post.owe()
+    now = post.clock.now()
+    claims = [
+        await post.database.write(partial(store.claim, now=at, limit=5))
+        for at in (now, now - timedelta(microseconds=1), now - timedelta(seconds=60))
+    ]
+    assert [len(claimed) for claimed in claims] == [1, 0, 0]
 
 
 async def test_a_password_goes_over_tls(open_post: OpenPost) -> None:

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import event, text, update
@@ -12,7 +13,7 @@ from bot import faultpoint
 from bot.db.engine import Database
 from bot.errors import Outage
 from bot.outbox import service, store
-from bot.outbox.model import LEASE, LONGEST_WAIT, Blocks, Channel, Message, User, backoff
+from bot.outbox.model import LEASE, LONGEST_WAIT, Blocks, Channel, Message, Owed, User, backoff
 from bot.outbox.service import MOST_PLACES_AT_ONCE, Outbox
 from bot.outbox.tables import outbox as table
 from bot.sandbox.faults import Kind
@@ -405,6 +406,17 @@ async def test_two_processes_on_one_database_tell_slack_once(world: World) -> No
     assert sum(await asyncio.gather(world.outbox.deliver(), other.deliver())) == 12
 
     assert all(world.texts(f"U{person:04}") == ["Paid"] for person in range(12))
+
+
+async def test_a_process_whose_clock_is_behind_leaves_alone_what_another_one_has_in_hand(world: World) -> None:
+    await world.owe("pur_1", "Paid")
+    now = world.clock.now()
+    claimed = [await _claim(world, at) for at in (now, now - timedelta(microseconds=1), now - timedelta(seconds=20))]
+    assert [each is not None for each in claimed] == [True, False, False]
+
+
+async def _claim(world: World, at: datetime) -> Owed | None:
+    return await world.database.write(partial(store.claim, place=OWNER, now=at))
 
 
 async def test_a_process_that_was_frozen_and_edits_too_late_is_corrected(world: World) -> None:

@@ -50,8 +50,8 @@ _DUE = {
         SELECT min(iif(check_at > ?1 + {_microseconds(2 * FARTHEST_LOOK)}, 0, check_at)) FROM purchases""",
     "outbox": f"""
         SELECT min(max(
-            iif(due_at > ?1 + {_microseconds(LONGEST_WAIT)}, 0, due_at),
-            iif(lease_until IS NULL OR lease_until > ?1 + {_microseconds(LEASE)}, 0, lease_until)
+            iif(due_at > ?1 + {_microseconds(2 * LONGEST_WAIT)}, 0, due_at),
+            iif(lease_until IS NULL OR lease_until > ?1 + {_microseconds(2 * LEASE)}, 0, lease_until)
         )) FROM outbox WHERE version > delivered AND dead IS NULL""",
 }
 REST_WITHIN, PAGES_EXPIRE_WITHIN = 3 * 3600.0, 27 * 3600.0
