@@ -139,7 +139,6 @@ def _copy(server: URL, template: str) -> Iterator[str]:
 async def database(database_url: str) -> AsyncIterator[Database]:
     """A database with all tables."""
     database = Database(database_url)
-    await upgrade(database)
     yield database
     await database.dispose()
 

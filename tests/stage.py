@@ -21,8 +21,6 @@ from bot.accounts import store as accounts
 from bot.accounts.model import Account
 from bot.alerts import store as alerts
 from bot.app import Bot
-from bot.db.engine import Database
-from bot.db.migrate import upgrade
 from bot.ledger import store as ledger
 from bot.ledger.service import verify
 from bot.money import Credits, Usd
@@ -114,7 +112,6 @@ class Stage:
                 given["slack_signing_secret"] = world.slack.signing_secret
             if not socket:
                 given["slack_app_token"] = None
-            await _prepare(database_url)
             log = io.StringIO()
             with _written_to(log):
                 stage = cls(world, None, given, log, AsyncExitStack())  # type: ignore[arg-type]
@@ -641,14 +638,6 @@ _COSTS = text(
 
 OpenStage = Callable[..., Awaitable[Stage]]
 """Opens a stage with the options of ``Stage.open``; closed and checked when the test is over."""
-
-
-async def _prepare(database_url: str) -> None:
-    """On PostgreSQL somebody migrates before the bot starts; on SQLite the bot does it."""
-    if database_url.startswith("postgresql"):
-        database = Database(database_url)
-        await upgrade(database)
-        await database.dispose()
 
 
 @contextmanager

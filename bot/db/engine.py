@@ -31,7 +31,7 @@ _READERS = 4  # threads of an SQLite file: Python lets one of them compute at a 
 _KEPT = (
     65_536  # KiB of pages that the writer keeps at most: one of the books of each of ten thousand accounts, and more
 )
-_BETWEEN_CHECKPOINTS = 16_000  # pages of 4 KiB: what is written again and again is brought home once
+_BETWEEN_CHECKPOINTS = 32_000  # pages of 4 KiB: what is written again and again is brought home once
 
 
 class AlreadyRunning(Unusable):

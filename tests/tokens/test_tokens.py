@@ -23,7 +23,6 @@ from starlette.routing import Route
 
 from bot.cli import main
 from bot.db.engine import Database
-from bot.db.migrate import upgrade
 from bot.sandbox.clock import WindableClock
 from bot.settings import Settings
 from bot.tokens.model import Scope, new_token
@@ -97,7 +96,6 @@ def run(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> R
 @pytest.fixture
 async def watched(database_url: str) -> AsyncIterator[Watched]:
     database = Watched(database_url)
-    await upgrade(database)
     database.reads = database.most_readers = 0
     yield database
     await database.dispose()

@@ -19,7 +19,6 @@ from click.testing import CliRunner, Result
 
 from bot.cli import main
 from bot.db.engine import Database
-from bot.db.migrate import upgrade
 from bot.settings import Settings
 
 from .metered import furnish
@@ -39,7 +38,6 @@ def url(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> s
 
     async def prepare() -> None:
         database = Database(database_url)
-        await upgrade(database)
         await furnish(database)
         await database.dispose()
 
