@@ -3,6 +3,7 @@
 import asyncio
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,8 @@ from click.testing import CliRunner
 
 from bot.app import Bot
 from bot.cli import main
+from bot.db.engine import Database
+from bot.ledger.service import verify
 from bot.mail.model import TRIED_FOR
 from bot.sandbox.world import World
 from bot.settings import Settings, StartTls, read_smtp_url
@@ -19,6 +22,8 @@ from bot.slack import names
 from bot.slack.manifest import OPTIONAL_SCOPES, manifest
 from bot.support.listeners import WORDS as SUPPORT_WORDS
 from bot.support.model import new_number
+
+from .stage import Stage
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -109,6 +114,22 @@ def _required(package: str) -> str:
     """How the tests themselves require it."""
     [found] = re.findall(rf'"({package}==[^"]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     return str(found)
+
+
+async def test_the_copy_that_is_made_beside_a_running_bot_has_all_of_the_books(stage: Stage, tmp_path: Path) -> None:
+    if not stage.bot.database.is_sqlite:
+        pytest.skip("PostgreSQL has pg_dump")
+    await stage.bought("25")
+    await stage.calm()
+    [line] = [line for line in LINES if "VACUUM INTO" in line]
+    [_, *program] = shlex.split(line)
+    making = await asyncio.create_subprocess_exec(sys.executable, *program, cwd=tmp_path)
+    assert await making.wait() == 0
+
+    copy = Database(f"sqlite+aiosqlite:///{tmp_path / 'copy.db'}")
+    audit = await verify(copy)
+    await copy.dispose()
+    assert (audit.problems, audit.entries, str(audit.total)) == ([], 1, "25.00")
 
 
 def test_every_link_into_the_project_leads_somewhere() -> None:
