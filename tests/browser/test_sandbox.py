@@ -26,12 +26,20 @@ async def address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str
         yield address
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def window(address: str, browser: Browser) -> AsyncIterator[Window]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tab(address: str, browser: Browser) -> AsyncIterator[Window]:
     async with looking_at(address, browser) as window:
         yield window
-        await window.page.keyboard.press("Escape")  # Slack remembers an open form
-        await expect(window.form).to_have_count(0)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def window(address: str, tab: Window) -> AsyncIterator[Window]:
+    """The same tab for all stories, where each begins anew."""
+    await tab.open(address)
+    yield tab
+    await tab.page.keyboard.press("Escape")  # Slack remembers an open form
+    await expect(tab.form).to_have_count(0)
+    assert tab.complaints == []
 
 
 # ── buying ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -45,6 +45,12 @@ class Window:
     def newest(self) -> Locator:
         return self.page.get_by_test_id("message").last
 
+    async def open(self, address: str) -> None:
+        """Look at the sandbox as Anna in #ai-credits."""
+        assert isinstance(self.page, Page)
+        await self.page.goto(address)
+        await expect(self.page.get_by_test_id("connected")).to_be_visible()
+
     async def side_by_side(self) -> tuple["Window", "Window"]:
         """Show somebody else next to the person who looks: the two windows."""
         await self.page.get_by_test_id("beside").click()
@@ -161,8 +167,7 @@ async def looking_at(address: str, browser: Browser, *, width: int = 1440, heigh
     context.set_default_timeout(PATIENCE)
     window = Window(await context.new_page())
     listen(context, window.complaints)
-    await window.page.goto(address)
-    await expect(window.page.get_by_test_id("connected")).to_be_visible()
+    await window.open(address)
     yield window
     await context.close()
     assert window.complaints == []
