@@ -1,5 +1,6 @@
 """The purchases and the ledger prove each other: what was cut out of one shows in the other."""
 
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 
@@ -8,8 +9,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.app import prove
+from bot.db.engine import Database
 from bot.ledger.service import Prover
 
+from ..genstudio import use
 from ..stage import Stage
 
 _CUT = """
@@ -46,6 +49,29 @@ async def _tampered(stage: Stage, tampering: str, found: str) -> None:
 
     audit = await prove(Prover(stage.bot.database))
     assert [problem for problem in audit.problems if found in problem], audit.problems
+
+
+class _Watched(Database):
+    """Remembers of each read whether it may take long."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.lengths: list[bool] = []
+
+    def read(self, *, at_length: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
+        self.lengths.append(at_length)
+        return super().read(at_length=at_length)
+
+
+async def test_a_proof_may_take_as_long_as_the_books_are(stage: Stage) -> None:
+    await stage.price()
+    await stage.bought("25")
+    assert (await (await stage.program()).send(use("1"))).is_success
+    watched = _Watched(stage.bot.database.url.render_as_string(hide_password=False))
+    audit = await prove(Prover(watched))
+    await watched.dispose()
+    assert (audit.problems, audit.entries) == ([], 2)
+    assert watched.lengths == [True, True, True], "the ledger, the purchases, the usage"
 
 
 async def _execute(statement: str, tx: AsyncConnection) -> None:
