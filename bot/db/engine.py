@@ -28,10 +28,9 @@ T = TypeVar("T")
 _AGAIN = {"40001", "40P01"}  # serialization failure, deadlock: PostgreSQL asks for the whole transaction again
 _TRIES = 5
 _READERS = 4  # threads of an SQLite file: Python lets one of them compute at a time
-_KEPT = (
-    65_536  # KiB of pages that the writer keeps at most: one of the books of each of ten thousand accounts, and more
-)
-_BETWEEN_CHECKPOINTS = 32_000  # pages of 4 KiB: what is written again and again is brought home once
+_KEPT = 65_536  # KiB of pages that the writer keeps at most: the last one of each of ten thousand books, and more
+_PAGE = 1_024  # bytes, of a new file: a debit of many accounts writes a page of each one's postings, twice over
+_LOG = 65_536  # such pages of log before they are brought home: what is written again and again is brought home once
 
 
 class AlreadyRunning(Unusable):
@@ -166,15 +165,12 @@ def _sqlite_engine(url: Any, *, begin: str, size: int, patience: float) -> Async
     )
     pragmas = [
         f"busy_timeout = {int(patience * 500)}",  # half of it: whoever waits behind the one that waits has a chance too
+        f"page_size = {_PAGE}",
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
         "mmap_size = 0",
-        *(
-            ["query_only = ON"]
-            if begin == "BEGIN"
-            else [f"cache_size = -{_KEPT}", f"wal_autocheckpoint = {_BETWEEN_CHECKPOINTS}"]
-        ),
+        *(["query_only = ON"] if begin == "BEGIN" else [f"cache_size = -{_KEPT}", f"wal_autocheckpoint = {_LOG}"]),
     ]
 
     @event.listens_for(engine.sync_engine, "connect")
