@@ -6,6 +6,7 @@ import random
 import sqlite3
 import sys
 import textwrap
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -276,6 +277,21 @@ async def test_the_files_are_for_nobody_else(tmp_path: Path) -> None:
     await database.dispose()
     assert {"credits.db", "credits.db-wal", "credits.db-shm", "credits.db.lock", "credits.db.run.lock"} <= modes.keys()
     assert set(modes.values()) == {"0o600"}
+
+
+async def test_a_new_file_has_small_pages_and_one_with_large_ones_keeps_them(tmp_path: Path) -> None:
+    """What small ones are good for: ``python -m tests.bench growth``."""
+    old = tmp_path / "old.db"
+    with closing(sqlite3.connect(old)) as connection:
+        connection.execute("PRAGMA page_size = 4096")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE before (n)")
+    for file, size in ((old, 4096), (tmp_path / "new.db", 1024)):
+        database = Database(_url(file))
+        await upgrade(database)
+        async with database.read() as tx:
+            assert (await tx.exec_driver_sql("PRAGMA page_size")).scalar_one() == size
+        await database.dispose()
 
 
 async def test_a_second_bot_on_one_file_is_refused_and_let_in_when_the_first_is_gone(file: Path) -> None:
