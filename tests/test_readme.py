@@ -13,7 +13,6 @@ from click.testing import CliRunner
 
 from bot.app import Bot
 from bot.cli import main
-from bot.db.engine import Database
 from bot.ledger.service import verify
 from bot.mail.model import TRIED_FOR
 from bot.sandbox.world import World
@@ -116,7 +115,9 @@ def _required(package: str) -> str:
     return str(found)
 
 
-async def test_the_copy_that_is_made_beside_a_running_bot_has_all_of_the_books(stage: Stage, tmp_path: Path) -> None:
+async def test_a_copy_made_beside_a_running_bot_has_all_of_the_books_and_takes_their_place(
+    stage: Stage, tmp_path: Path
+) -> None:
     if not stage.bot.database.is_sqlite:
         pytest.skip("PostgreSQL has pg_dump")
     await stage.bought("25")
@@ -126,10 +127,22 @@ async def test_the_copy_that_is_made_beside_a_running_bot_has_all_of_the_books(s
     making = await asyncio.create_subprocess_exec(sys.executable, *program, cwd=tmp_path)
     assert await making.wait() == 0
 
-    copy = Database(f"sqlite+aiosqlite:///{tmp_path / 'copy.db'}")
-    audit = await verify(copy)
-    await copy.dispose()
-    assert (audit.problems, audit.entries, str(audit.total)) == ([], 1, "25.00")
+    copy = tmp_path / "copy.db"
+    assert copy.stat().st_mode & 0o777 == 0o600, "for nobody else, as the books themselves"
+    await stage.stop()
+    _put_in_the_place_of(tmp_path / "credits.db", copy)
+    await stage.start()
+    assert (await verify(stage.bot.database)).problems == []
+    assert await stage.balance() == "25.00"
+    await stage.slack.until(lambda: stage.slack.connected)
+    await stage.bought("30")
+    assert await stage.balance() == "55.00"
+
+
+def _put_in_the_place_of(books: Path, copy: Path) -> None:
+    for file in books.parent.glob(f"{books.name}*"):
+        file.unlink()
+    copy.rename(books)
 
 
 def test_every_link_into_the_project_leads_somewhere() -> None:

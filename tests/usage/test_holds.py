@@ -144,11 +144,12 @@ async def test_a_conflict_that_went_with_its_transaction_is_none(open_stage: Ope
                 raise
 
         async with stage.held_database():
+            queue = bot.meter._queue
             waiting = [asyncio.create_task(other.send(use("before")))]
-            for id in ("first", "second"):
-                await asyncio.sleep(0.3)
+            await stage.until(lambda: bot.meter._waiting and not queue)  # the writer has it, and holds up the others
+            for n, id in enumerate(("first", "second"), 1):
                 waiting.append(asyncio.create_task(other.settle(hold, use(id))))
-            await asyncio.sleep(0.3)
+                await stage.until(lambda n=n: len(queue) == n)
             bot.database.write = write_or_be_overtaken  # type: ignore[method-assign]
         _, first, second = await asyncio.gather(*waiting)
     assert tries == 1, "both were in one batch"
