@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from ..conftest import examples
 from ..stage import OpenStage, Stage, buttons
 
 
@@ -112,7 +113,7 @@ STORIES = [  # and how many dollars are gone in the end
 
 @pytest.mark.parametrize(
     ("webhooks", "stories"),
-    [("snapshot", STORIES), ("thin", STORIES[:2]), (None, STORIES[4:])],
+    [("snapshot", STORIES), ("thin", STORIES[: examples(2)]), (None, STORIES[-examples(2) :])],
     ids=["snapshot", "thin", "none"],
 )
 async def test_whatever_the_order_the_balance_is_right_to_the_cent(
