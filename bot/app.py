@@ -24,7 +24,7 @@ from bot.alerts.owners import Owners
 from bot.alerts.reports import Reports
 from bot.alerts.service import Alerts
 from bot.clock import Clock, SystemClock
-from bot.clockwork import Clockwork, Crew, Worker
+from bot.clockwork import Clockwork, Crew, Work, Worker
 from bot.db.engine import Database
 from bot.db.migrate import current, newest, upgrade
 from bot.doctor.patient import Deaf, Parked, Patient, Stuck
@@ -107,6 +107,7 @@ _LOOK_FOR_TROUBLE_EVERY = 60.0
 _REFRESH_HOMES_EVERY = 5.0
 _FORGET_VISITS_EVERY = 3600.0
 _LOOK_FOR_USAGE_EVERY = 5.0  # what was parked is booked within seconds of the price or the credit it waits for
+_LET_PEOPLE_IN = 10.0  # after a start, before the rounds begin that nobody waits for
 _SLACK = "https://app.slack.com/client"
 
 
@@ -150,7 +151,7 @@ class Bot:
         self.asking = Asking(
             database=self.database, purchases=self.purchases, cards=cards, nonces=nonces, clock=clock, new_id=new_id
         )
-        self.clockwork.every(_END_REQUESTS_EVERY, "requests that nobody answered", self.asking.end)
+        self._housekeeping(_END_REQUESTS_EVERY, "requests that nobody answered", self.asking.end)
         self._worker = PurchaseWorker(
             database=self.database,
             directory=self.directory,
@@ -185,9 +186,9 @@ class Bot:
         )
         self.clockwork.every(_WARN_EVERY, "warnings", self.alerts.work)
         self.clockwork.every(_WARN_EVERY, "routes of warnings", self.alerts.look_after_routes)
-        self.clockwork.every(_CHECK_WARNINGS_EVERY, "all warnings", self.alerts.check_all)
+        self._housekeeping(_CHECK_WARNINGS_EVERY, "all warnings", self.alerts.check_all)
         self._owners = Owners(self.database, self.directory, clock)
-        self.clockwork.every(_LEARN_OWNERS_EVERY, "languages and addresses of owners", self._owners.learn)
+        self._housekeeping(_LEARN_OWNERS_EVERY, "languages and addresses of owners", self._owners.learn)
         reports = Reports(
             database=self.database,
             clock=clock,
@@ -196,8 +197,8 @@ class Bot:
             spend=usage_store.spend_by_day_and_model,
             complete_to=lambda: rollup.complete_to,
         )
-        self.clockwork.every(_SEND_DIGESTS_EVERY, "digests", reports.send_digests)
-        self.clockwork.every(_LOOK_FOR_SPIKES_EVERY, "spikes", reports.look_for_spikes)
+        self._housekeeping(_SEND_DIGESTS_EVERY, "digests", reports.send_digests)
+        self._housekeeping(_LOOK_FOR_SPIKES_EVERY, "spikes", reports.look_for_spikes)
         server = settings.mail_server
         self.support = Support(
             database=self.database,
@@ -209,7 +210,7 @@ class Bot:
             mail=server is not None,
             nudge=self._nudge_mail,
         )
-        self.clockwork.every(_LOOK_FOR_TROUBLE_EVERY, "cases of purchases in trouble", self.support.look_for_trouble)
+        self._housekeeping(_LOOK_FOR_TROUBLE_EVERY, "cases of purchases in trouble", self.support.look_for_trouble)
         if server:
             by_mail = ByMail(
                 database=self.database,
@@ -217,14 +218,14 @@ class Bot:
                 history=self._pace,
                 nudge=self._nudge_mail,
             )
-            self.clockwork.every(_MAIL_WARNINGS_EVERY, "warnings by mail", by_mail.work)
+            self._housekeeping(_MAIL_WARNINGS_EVERY, "warnings by mail", by_mail.work)
             mailer = Mailer(self.database, _smtp(server), clock, self.support.heard)
             self._post = self.clockwork.every(_SEND_MAIL_EVERY, "mail", mailer.work)
         self.homes = Homes(
             self.database, self.purchases, self.slack.publish, self.texts_of, clock, settings.support_email
         )
         self._homes_worker = self.clockwork.every(_REFRESH_HOMES_EVERY, "homes", self.homes.refresh)
-        self.clockwork.every(_FORGET_VISITS_EVERY, "visits of homes", self.homes.forget)
+        self._housekeeping(_FORGET_VISITS_EVERY, "visits of homes", self.homes.forget)
         self.app = bolt.build(token=token, api_url=settings.slack_api_url)
         self._listen()
         self._socket: SocketMode | None = None
@@ -260,7 +261,6 @@ class Bot:
         stack.push_async_callback(_end, delivering)
         stack.push_async_callback(self.clockwork.stop)
         self.clockwork.start()
-        self.clockwork.nudge_all()
         stack.push_async_callback(self._crew.stop)
         if app_token := _plain(self.settings.slack_app_token):
             self._socket = SocketMode(self.app, app_token, self._clock)
@@ -285,6 +285,9 @@ class Bot:
         """A person's language, as far as Slack has told."""
         person = self.directory.remembered(user_id)
         return texts_for(person.locale if person else None)
+
+    def _housekeeping(self, seconds: float, name: str, work: Work) -> None:
+        self.clockwork.every(seconds, name, work, begin_after=_LET_PEOPLE_IN)
 
     def _nudge_purchases(self) -> None:
         self._purchase_worker.nudge()

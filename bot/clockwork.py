@@ -7,6 +7,7 @@ the boundary of everything that runs without a person waiting: an error in one r
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -22,13 +23,17 @@ _at_large: set[asyncio.Task[Any]] = set()  # nobody waits for these any more; ke
 
 
 class Worker:
-    """Repeats ``work`` until it says 0, then sleeps until nudged; its alarm goes off every ``interval`` seconds."""
+    """Repeats ``work`` until it says 0, then sleeps until nudged; its alarm goes off every ``interval`` seconds.
 
-    def __init__(self, name: str, work: Work, interval: float) -> None:
+    It begins so many seconds after the start, or when it is nudged before.
+    """
+
+    def __init__(self, name: str, work: Work, interval: float, begin_after: float = 0.0) -> None:
         self.name = name
         self._work = work
         self._interval = interval
-        self._wound = 0.0
+        self._begin_after = begin_after
+        self._wound = interval - begin_after if begin_after else 0.0
         self._nudged = asyncio.Event()
 
     def nudge(self) -> None:
@@ -47,6 +52,9 @@ class Worker:
             self.nudge()
 
     async def run(self) -> None:
+        if self._begin_after:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._nudged.wait(), self._begin_after)
         while True:
             self._nudged.clear()
             try:
@@ -131,9 +139,9 @@ class Clockwork:
         self._workers: list[Worker] = []
         self._tasks: list[asyncio.Task[None]] = []
 
-    def every(self, seconds: float, name: str, work: Work) -> Worker:
-        """Do ``work`` every so many seconds, and whenever the returned worker is nudged."""
-        worker = Worker(name, work, seconds)
+    def every(self, seconds: float, name: str, work: Work, *, begin_after: float = 0.0) -> Worker:
+        """Do ``work`` every so many seconds, and whenever the returned worker is nudged. See ``Worker``."""
+        worker = Worker(name, work, seconds, begin_after)
         self._workers.append(worker)
         self._scheduler.add_job(worker.alarm, "interval", seconds=seconds, id=name)
         return worker

@@ -65,6 +65,37 @@ async def test_it_sleeps_until_it_is_nudged(clockwork: Clockwork) -> None:
     await work.reached(3)
 
 
+async def test_what_nobody_waits_for_begins_a_while_after_the_start(clockwork: Clockwork) -> None:
+    work, urgent = Rounds(), Rounds()
+    clockwork.every(3600, "work", work, begin_after=0.2)
+    clockwork.every(3600, "urgent", urgent)
+    clockwork.start()
+    await urgent.reached(1)
+    assert work.done == 0
+    await work.reached(1)
+
+
+async def test_it_begins_earlier_when_it_is_nudged(clockwork: Clockwork) -> None:
+    work = Rounds()
+    clockwork.every(3600, "work", work, begin_after=20).nudge()
+    clockwork.start()
+    await work.reached(1)
+
+
+async def test_it_begins_when_a_clock_was_wound_so_far_and_then_as_often_as_ever(clockwork: Clockwork) -> None:
+    work = Rounds()
+    clockwork.every(3600, "work", work, begin_after=20)
+    clockwork.start()
+    clockwork.wind(19)
+    await work.reached(0)
+    clockwork.wind(1)
+    await work.reached(1)
+    clockwork.wind(3599)
+    await work.reached(1)
+    clockwork.wind(1)
+    await work.reached(2)
+
+
 async def test_a_nudge_during_a_round_is_not_lost(clockwork: Clockwork) -> None:
     inside, go_on = asyncio.Event(), asyncio.Event()
     rounds = 0

@@ -7,7 +7,6 @@ the new process and, once that has ended, how: as ``subprocess`` tells it, -9 fo
 import asyncio
 import gc
 import json
-import logging
 import os
 import selectors
 import signal
@@ -16,24 +15,20 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
-from operator import attrgetter
+from contextlib import redirect_stdout, suppress
+from io import StringIO
+from pathlib import Path
 from typing import Any
-
-import stripe
-from pydantic import SecretStr
 
 from bot import faultpoint
 from bot.app import Bot
 from bot.cli import main
 from bot.cli.common import asynchronous
 from bot.db.engine import Database
-from bot.errors import Outage
-from bot.money import Usd
 from bot.sandbox.clock import WindableClock
 from bot.settings import Settings
 from tests import once
+from tests.stage import Stage
 
 THE_WORD = signal.SIGUSR1
 
@@ -67,29 +62,16 @@ def nurse() -> None:
 
 
 async def _rehearse() -> None:
-    """Open a bot that reaches nobody, because much is imported only when it is first used."""
-    logging.disable()
-    nowhere = "http://127.0.0.1:9"
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(
-            slack_bot_token=SecretStr("xoxb-rehearsal"),
-            slack_app_token=SecretStr("xapp-rehearsal"),
-            slack_api_url=nowhere,
-            stripe_api_key=SecretStr("rk_test_rehearsal"),
-            stripe_api_url=nowhere,
-            database_url=f"sqlite:///{folder}/rehearsal.db",
-            port=0,
-        )
-        async with Bot.open(settings) as bot:
-            bot.texts_of("U0NOBODY").show(Usd.dollars(1))
-            with suppress(Outage):
-                await bot.gateway.hints(datetime.now(UTC))
+    """Play a story to its end, so that no bot has to import, compile or read anew what each one needs."""
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()):
+        database = f"sqlite+aiosqlite:///{folder}/rehearsal.db"
+        async with Stage.open(Path(folder), database, customer=False) as stage:
+            await stage.buy("25")
+            await stage.until(stage.pages)
+            await stage.pay(save=True)
+            await stage.said("Paid and credited")
+            await stage.bought("30")
     Database("postgresql+psycopg://")  # imports the driver
-    for kind in ("Charge", "Customer", "Event", "Invoice", "PaymentIntent", "PaymentMethod", "checkout.Session"):
-        attrgetter(kind)(stripe)  # imports it
-    for service in ("checkout.sessions", "customers", "disputes", "invoices", "payment_intents", "refunds"):
-        attrgetter(service)(stripe.StripeClient("rk_test_rehearsal").v1)
-    logging.disable(logging.NOTSET)
 
 
 def _take_order(listener: socket.socket, waiting: dict[int, socket.socket]) -> None:

@@ -13,7 +13,6 @@ from bot.alerts import store as alerts
 from bot.ledger import store as ledger
 from bot.outbox import store as outbox
 from bot.sandbox.slack import Message
-from bot.sandbox.world import ACCOUNT
 
 from ..genstudio import use
 from .conftest import NewDatabase
@@ -44,6 +43,7 @@ async def _run_out(nursery: Nursery, moments: Sequence[str], folder: Path, *, ur
         await stand.price(A_CREDIT, 0)
         stand.meanwhile.append(partial(_jump, stand))
         stand.live(moments)
+        await _all_is_said(stand)  # or the first look of all, which has begun, sees the debit
         spent = use("use 1", input_tokens=50_000, output_tokens=0)
         await Sender(stand, program).send(["use 1"], json.dumps([spent]).encode())
         await stand.until(lambda: stand.ends, "the bot to die")
@@ -64,12 +64,13 @@ def _warnings(stand: Stand) -> list[Message]:
 
 
 async def _all_is_said(stand: Stand) -> None:
-    """Wait until the account was looked at since, and nothing is owed."""
+    """Wait until the account was looked at since it was last moved, and nothing is owed."""
     async with stand.database() as database, asyncio.timeout(PATIENCE):
         while True:
             now = stand.world.clock.now()
             async with database.read() as tx:
-                looked_at = not await ledger.crossed(tx, 1) and ACCOUNT not in await alerts.due(tx, now, 1)
-                if looked_at and not (await outbox.waiting(tx)).count:
+                to_look_at = [*await ledger.crossed(tx, 1), *await alerts.due(tx, now, 1)]
+                to_look_at += await alerts.never_looked_at(tx, 1)
+                if not to_look_at and not (await outbox.waiting(tx)).count:
                     return
             await asyncio.sleep(0.02)
