@@ -25,7 +25,7 @@ _at_large: set[asyncio.Task[Any]] = set()  # nobody waits for these any more; ke
 class Worker:
     """Repeats ``work`` until it says 0, then sleeps until nudged; its alarm goes off every ``interval`` seconds.
 
-    It begins so many seconds after the start, or when it is nudged before.
+    Its first round is ``begin_after`` seconds after the start, or when it is nudged before that.
     """
 
     def __init__(self, name: str, work: Work, interval: float, begin_after: float = 0.0) -> None:
@@ -145,11 +145,6 @@ class Clockwork:
         self._workers.append(worker)
         self._scheduler.add_job(worker.alarm, "interval", seconds=seconds, id=name)
         return worker
-
-    def nudge_all(self) -> None:
-        """Everything may be due."""
-        for worker in self._workers:
-            worker.nudge()
 
     def wind(self, seconds: float) -> None:
         """A clock that can be wound was: whoever would have had an alarm in that time has it now, once."""

@@ -310,7 +310,7 @@ async def test_what_one_bot_left_behind_the_other_one_finishes(open_stage: OpenS
                     await bot._workers.stop()
             for _ in range(3):
                 await stage.wind(30)
-                other.clockwork.nudge_all()
+                other.clockwork.wind(3600)
             await stage.until(lambda: len(stage.faults.hits) >= 2)
 
         await stage.became("settled", within=120)

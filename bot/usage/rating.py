@@ -64,8 +64,7 @@ class Rater:
 
     async def fresh_terms(self) -> Terms:
         """The terms as they are now."""
-        if (terms := self._terms) is None:
-            return await self.terms()
+        terms = await self.terms()
         async with self._database.read() as tx:
             newest = await versions.current(tx, versions.TERMS)
         return terms if newest == terms.version else await self.terms(newer_than=terms)

@@ -228,7 +228,7 @@ async def test_two_bots_on_one_database_send_one_digest(each_account: Account) -
     await each_account.rolled_up()
     async with each_account.stage.second_bot() as other:
         await each_account.wind_to_monday()
-        other.clockwork.nudge_all()
+        other.clockwork.wind(3600)
         await each_account.heard("digest")
         await each_account.stage.wind(60)
     assert len(each_account.told("digest")) == 1

@@ -168,7 +168,7 @@ async def test_two_bots_on_one_database_count_an_event_once(open_stage: OpenStag
 
         await stage.price(model="new")
         for bot in (stage.bot, second):
-            bot.clockwork.nudge_all()
+            bot.clockwork.wind(3600)
         await stage.until(lambda: _nothing_is_parked(stage))
         assert [await other.has(), await one.has(OTHER)] == ["-20.00", "-20.00"]
         await other.aclose()

@@ -130,10 +130,13 @@ async def test_a_conflict_that_went_with_its_transaction_is_none(open_stage: Ope
         life.push_async_callback(other.aclose)
         hold = await held(one)
         write = bot.database.write
+        booking = asyncio.Event()
         tries = 0
 
         async def write_or_be_overtaken(work: Any) -> Any:
             nonlocal tries
+            if getattr(work, "func", None) == bot.meter._store:
+                booking.set()
             try:
                 return await write(work)
             except Exception as reason:
@@ -143,14 +146,13 @@ async def test_a_conflict_that_went_with_its_transaction_is_none(open_stage: Ope
                     assert (await sent).is_success
                 raise
 
+        bot.database.write = write_or_be_overtaken  # type: ignore[method-assign]
         async with stage.held_database():
-            queue = bot.meter._queue
             waiting = [asyncio.create_task(other.send(use("before")))]
-            await stage.until(lambda: bot.meter._waiting and not queue)  # the writer has it, and holds up the others
+            await booking.wait()  # the writer has it, and cannot go on: the others queue up
             for n, id in enumerate(("first", "second"), 1):
                 waiting.append(asyncio.create_task(other.settle(hold, use(id))))
-                await stage.until(lambda n=n: len(queue) == n)
-            bot.database.write = write_or_be_overtaken  # type: ignore[method-assign]
+                await stage.until(lambda n=n: len(bot.meter._queue) == n)
         _, first, second = await asyncio.gather(*waiting)
     assert tries == 1, "both were in one batch"
     assert (first.status_code, second.status_code) == (409, 200)

@@ -154,7 +154,7 @@ def usage_machine(stage: Stage, genstudio: Program, run: Any, worlds: Any) -> ty
         def price_arrives(self, place: tuple[str, int]) -> None:
             if place in self.coming:
                 self.write(place)
-                stage.bot.clockwork.nudge_all()
+                stage.bot.clockwork.wind(3600)
 
         def write(self, *arrived: tuple[str, int]) -> None:
             """Prices, each for the days of its period."""
@@ -198,7 +198,7 @@ def usage_machine(stage: Stage, genstudio: Program, run: Any, worlds: Any) -> ty
             """Whatever has not come yet comes now, among repeats of what has: each world ends with all its events."""
             self.deliver([self.happened[::-1]], manner=True)
             self.write(*self.coming)
-            stage.bot.clockwork.nudge_all()
+            stage.bot.clockwork.wind(3600)
             for account_id in self.markups:
                 run(stage.until(partial(self._as_expected, account_id)))
             assert run(verify(stage.bot.database)).problems == []
