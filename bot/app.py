@@ -293,7 +293,6 @@ class Bot:
         self._purchase_worker.nudge()
 
     def _nudge(self) -> None:
-        self._nudge_purchases()
         self.outbox.nudge()
         self._homes_worker.nudge()
 

@@ -15,6 +15,7 @@ from bot.app import Bot
 from bot.cli import main
 from bot.ledger.service import verify
 from bot.mail.model import TRIED_FOR
+from bot.payments.stripe_events import KINDS
 from bot.sandbox.world import World
 from bot.settings import Settings, StartTls, read_smtp_url
 from bot.slack import names
@@ -71,6 +72,12 @@ async def test_every_address_is_answered_by_the_running_bot() -> None:
             for method, path in ADDRESSES:
                 assert (await http.request(method, path)).status_code not in (404, 405), path
             assert (await http.get("/nothing")).status_code == 404
+
+
+def test_the_events_to_choose_at_stripe_are_those_that_lead_somewhere() -> None:
+    chosen = {word.removesuffix("*") for word in IN_WORDS if re.fullmatch(r"[a-z_.]+\.\*", word)}
+    assert all(kind.startswith(tuple(chosen)) for kind in KINDS)
+    assert all(any(kind.startswith(each) for kind in KINDS) for each in chosen)
 
 
 async def test_a_program_is_connected_in_ten_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

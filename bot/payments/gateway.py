@@ -45,7 +45,7 @@ class Order:
 class Paid:
     """The money moved. ``amount`` is what arrived, without the tax on it; the caller compares it with what was asked.
 
-    ``receipt_url`` is the invoice where there is one.
+    ``receipt_url`` is the invoice where there is one. ``went_back``: some of it, or the bank disputes it.
     """
 
     intent_id: str
@@ -53,6 +53,7 @@ class Paid:
     currency: str
     receipt_url: str | None
     paid_at: datetime
+    went_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,7 @@ class Hint:
     purchase_id: str | None = None
     intent_id: str | None = None
     session_id: str | None = None
+    reversal: bool = False  # of money that went back: all that is news of a payment which went through
     at: datetime | None = field(default=None, compare=False)  # by Stripe's clock; known of listed events
 
     def __bool__(self) -> bool:

@@ -60,6 +60,7 @@ def _paid(intent: JsonObject) -> Paid:
         currency=intent["currency"],
         receipt_url=charge["receipt_url"],
         paid_at=moment(charge["created"]),
+        went_back=charge["disputed"] or charge["amount_refunded"] > 0,
     )
 
 

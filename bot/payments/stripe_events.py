@@ -29,19 +29,24 @@ KINDS = [  # Stripe takes at most 20 in one question
     "charge.dispute.funds_withdrawn",
     "charge.dispute.funds_reinstated",
 ]
+_REVERSALS = ("charge.refund", "refund.", "charge.dispute.")  # how their kinds begin
 _TOLERANCE_SECONDS = 300
 
 
 def hint(event: JsonObject) -> Hint:
-    """A snapshot event, as the list and ordinary webhooks carry it."""
+    """A snapshot event, as the list and ordinary webhooks carry it. Of other kinds than ours it leads nowhere."""
     item = event["data"]["object"]
     kind, ident = item["object"], item["id"]
+    reversal = event["type"].startswith(_REVERSALS)
+    if not reversal and event["type"] not in KINDS:
+        return Hint(event["id"], event["type"])
     return Hint(
         event_id=event["id"],
         kind=event["type"],
         purchase_id=item.get("client_reference_id") or (item.get("metadata") or {}).get("purchase_id"),
         intent_id=ident if kind == "payment_intent" else _id_of(item.get("payment_intent")),
         session_id=ident if kind == "checkout.session" else None,
+        reversal=reversal,
     )
 
 

@@ -96,7 +96,7 @@ class Purchases:
         due: Callable[[], None],
         nudge: Callable[[], None],
     ) -> None:
-        """``due`` is called when a purchase is to be looked at, ``nudge`` when people are to be told besides."""
+        """``due`` is called when a purchase is to be looked at, ``nudge`` when people are to be told."""
         self._database = database
         self._directory = directory
         self._gateway = gateway
@@ -160,6 +160,7 @@ class Purchases:
         faultpoint("K5")
         if new:
             logger.info("purchase requested", extra={"purchase": purchase.id, "cents": purchase.amount.cents})
+            self.due()
             self.nudge()
         return purchase, new
 
@@ -226,7 +227,7 @@ class Purchases:
             return purchase
 
         purchase = await self._database.write(ask)
-        self.nudge()
+        self.due()
         return purchase
 
     async def of_id(self, purchase_id: str) -> Purchase:
@@ -241,18 +242,9 @@ class Purchases:
 
     async def heed(self, hint: Hint) -> bool:
         """Look into a purchase that somebody says something happened to. False when none of ours is meant."""
-
-        async def mark(tx: AsyncConnection) -> Purchase | None:
-            return await store.look_now(
-                tx,
-                self._clock.now(),
-                purchase_id=hint.purchase_id,
-                intent_id=hint.intent_id,
-                session_id=hint.session_id,
-            )
-
-        found = await self._database.write(mark)
-        if found:
+        now = self._clock.now()
+        found = await self._database.write(partial(store.heed, now=now, hint=hint))
+        if found and found.check_at == now:
             self.due()
         return found is not None
 
@@ -278,8 +270,10 @@ class Purchases:
         if decided is None:
             return isinstance(outcome, Paid) and await self._credit_a_second_payment(tx, purchase, outcome)
         columns: dict[str, object] = {"reason": decided.reason}
-        if decided.status not in LIVE:  # what was paid may have gone back before we knew of it: look once more
-            columns["check_at"] = now if decided.status in CREDITED else None
+        if decided.status not in LIVE:
+            went_back = isinstance(outcome, Paid) and outcome.went_back
+            heard_of = purchase.check_at != purchase.lease_until  # something, since it was taken up
+            columns["check_at"] = now if decided.status in CREDITED and (went_back or heard_of) else None
         if decided.intent_id:
             columns |= {"intent_id": decided.intent_id, "receipt_url": decided.receipt_url}
         if isinstance(outcome, Paid) and decided.status is Status.SETTLED:
@@ -318,6 +312,8 @@ class Purchases:
         States are absolute, so notifications may come in any order and any number of times; what an overtaken worker
         read may be old and is dropped. Whether this call changed anything.
         """
+        if not reversals and known.status is Status.SETTLED:
+            return False
         reversed_now = await self._database.write(partial(self._reverse, known, reversals))
         if reversed_now:
             self.nudge()

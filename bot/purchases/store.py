@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.accounts.model import Workspace
 from bot.db.columns import Instant
 from bot.money import Credits, Usd
-from bot.payments.gateway import Card
-from bot.purchases.model import FARTHEST_LOOK, LEASE, LIVE, PayWith, Purchase, Status
+from bot.payments.gateway import Card, Hint
+from bot.purchases.model import CREDITED, FARTHEST_LOOK, LEASE, LIVE, PayWith, Purchase, Status
 from bot.purchases.tables import cursors, log, purchases, reversals
 
 
@@ -170,22 +170,23 @@ async def look_at_all(tx: AsyncConnection, now: datetime) -> int:
     return len((await tx.execute(due)).all())
 
 
-async def look_now(
-    tx: AsyncConnection, now: datetime, *, purchase_id: str | None, intent_id: str | None, session_id: str | None
-) -> Purchase | None:
-    """Make the purchase that a hint speaks of due at once, and return it."""
+async def heed(tx: AsyncConnection, now: datetime, hint: Hint) -> Purchase | None:
+    """Make the purchase that a hint speaks of due at once, unless it is paid and that is no news; and return it."""
     known = [
         column == value
         for column, value in (
-            (purchases.c.id, purchase_id),
-            (purchases.c.intent_id, intent_id),
-            (purchases.c.session_id, session_id),
+            (purchases.c.id, hint.purchase_id),
+            (purchases.c.intent_id, hint.intent_id),
+            (purchases.c.session_id, hint.session_id),
         )
         if value is not None
     ]
     if not known:
         return None
-    found = (await tx.execute(update(purchases).where(or_(*known)).values(check_at=now).returning(purchases))).first()
+    over = [] if hint.reversal else CREDITED
+    check_at = case((purchases.c.status.in_(over), purchases.c.check_at), else_=bindparam("now", now, Instant))
+    heeded = update(purchases).where(or_(*known)).values(check_at=check_at).returning(purchases)
+    found = (await tx.execute(heeded)).first()
     return _purchase(found) if found else None
 
 

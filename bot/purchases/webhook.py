@@ -43,7 +43,7 @@ class Webhook:
             return Problem(503, "Please say it again later.")
         faultpoint("W1")
         if not known:
-            logger.info("webhook about nothing of ours", extra={"event": hint.event_id, "kind": hint.kind})
+            logger.info("webhook about nothing that matters here", extra={"event": hint.event_id, "kind": hint.kind})
         return Response(status_code=200)
 
     def _note(self, foreign: ForeignHint) -> None:

@@ -311,5 +311,6 @@ class PurchaseWorker:
             return written
 
         written = await self._database.write(write)
-        self._purchases.nudge()
+        if written.status is not purchase.status:
+            self._purchases.nudge()
         return written

@@ -250,11 +250,26 @@ async def test_what_is_told_of_a_purchase_while_it_is_looked_into_is_looked_into
     await stage.bought("25")
     await stage.stripe.webhooks.settled()
     stage.bot.clockwork._scheduler.pause()  # no alarm helps
-    paid = next(each for each in stage.stripe.state.events if each["type"] == "payment_intent.succeeded")
+    [paid] = stage.stripe.succeeded_intents()
     with stage.held_up("GET /v1/disputes") as gate:
-        assert await deliver(stage, paid) == 200
-        await gate.reached.wait()  # by then the refunds are read: there are none
-        stage.stripe.refund(paid["data"]["object"]["id"], 300)
+        stage.stripe.refund(paid["id"], 300)
+        await gate.reached.wait()  # by then the refunds are read: there is one
+        stage.stripe.refund(paid["id"], 200)
         await stage.stripe.webhooks.settled()
 
-    await stage.said("$3.00 was refunded")
+    await stage.said("$5.00 was refunded")
+
+
+async def test_of_what_is_paid_and_told_stripe_is_asked_nothing_more(open_small_stage: OpenStage) -> None:
+    """Stripe's answer to the charge also says that nothing has gone back, and later events would say that it did."""
+    stage = await open_small_stage()
+    await stage.bought("25")
+    await stage.stripe.webhooks.settled()
+    asked = stage.calls("GET", "/v1/events")
+    await stage.eventually(lambda: len(stage.calls("GET", "/v1/events")) > len(asked) + 1, within=80)
+    for event in stage.stripe.state.events:
+        assert await deliver(stage, event) == 200
+    await stage.calm()
+
+    for kind in ("refunds", "disputes", "payment_intents"):
+        assert not stage.calls("GET", f"/v1/{kind}")

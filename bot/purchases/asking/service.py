@@ -153,6 +153,7 @@ class Asking:
         person = await self._known(workspace, user_id)
         submission = Submission("", workspace, user_id, amount, PayWith.EITHER, again=again, agreed=True)
         answered = await self._database.write(partial(self._approve, submission, person, request_id, seen))
+        self._purchases.due()
         self._purchases.nudge()
         return answered
 
