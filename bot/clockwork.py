@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Work = Callable[[], Awaitable[int]]
 
+_IN_TURN = 0.05  # seconds that a start waits for the first round of one before the next one begins
+
 _at_large: set[asyncio.Task[Any]] = set()  # nobody waits for these any more; kept from being collected
 
 
@@ -35,6 +37,7 @@ class Worker:
         self._begin_after = begin_after
         self._wound = interval - begin_after if begin_after else 0.0
         self._nudged = asyncio.Event()
+        self._begun = asyncio.Event()
 
     def nudge(self) -> None:
         """There may be something to do."""
@@ -51,10 +54,18 @@ class Worker:
             self._wound = 0.0
             self.nudge()
 
+    async def begun(self) -> None:
+        """Return when the first round is over, or is not to be now, or takes its time."""
+        if not self._begin_after:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_IN_TURN):
+                    await self._begun.wait()
+
     async def run(self) -> None:
         if self._begin_after:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._nudged.wait(), self._begin_after)
+            with suppress(TimeoutError):  # wait_for may overhear that the round is cancelled
+                async with asyncio.timeout(self._begin_after):
+                    await self._nudged.wait()
         while True:
             self._nudged.clear()
             try:
@@ -65,6 +76,7 @@ class Worker:
             except Exception:  # the boundary: see the module
                 logger.exception("a round of %s failed", self.name)
                 done = 0
+            self._begun.set()
             if not done:
                 await self._nudged.wait()
 
@@ -153,7 +165,13 @@ class Clockwork:
 
     def start(self) -> None:
         self._scheduler.start()
-        self._tasks = [asyncio.create_task(worker.run(), name=worker.name) for worker in self._workers]
+        self._tasks = [asyncio.create_task(self._begin(), name="begin")]
+
+    async def _begin(self) -> None:
+        """One after another: they need not all ask the database at once, each with a connection of its own."""
+        for worker in self._workers:
+            self._tasks.append(asyncio.create_task(worker.run(), name=worker.name))
+            await worker.begun()
 
     async def stop(self) -> None:
         """Cancel the rounds. Whatever they were at is in the database and goes on after the next start."""

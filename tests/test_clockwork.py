@@ -75,6 +75,54 @@ async def test_what_nobody_waits_for_begins_a_while_after_the_start(clockwork: C
     await work.reached(1)
 
 
+async def test_the_first_rounds_are_done_one_after_another(
+    clockwork: Clockwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.clockwork._IN_TURN", 5)
+    at_work = most = 0
+
+    async def work() -> int:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        await asyncio.sleep(0.001)
+        at_work -= 1
+        return 0
+
+    last = Rounds()
+    for name in "abcd":
+        clockwork.every(3600, name, work)
+    clockwork.every(3600, "last", last)
+    clockwork.start()
+    await last.reached(1)
+    assert most == 1
+
+
+async def test_a_first_round_that_takes_its_time_holds_up_nobody(clockwork: Clockwork) -> None:
+    async def hang() -> int:
+        await asyncio.Event().wait()
+        return 0
+
+    work = Rounds()
+    clockwork.every(3600, "hanging", hang)
+    clockwork.every(3600, "work", work)
+    clockwork.start()
+    await work.reached(1)
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_nudge_just_before_the_end_keeps_nobody_from_ending(turns: int) -> None:
+    clockwork = Clockwork()
+    worker = clockwork.every(3600, "work", Rounds(), begin_after=20)
+    clockwork.start()
+    await _settled()
+    worker.nudge()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await clockwork.stop()
+
+
 async def test_it_begins_earlier_when_it_is_nudged(clockwork: Clockwork) -> None:
     work = Rounds()
     clockwork.every(3600, "work", work, begin_after=20).nudge()

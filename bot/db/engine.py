@@ -161,6 +161,7 @@ def _sqlite_engine(url: Any, *, begin: str, size: int, patience: float) -> Async
         pool_size=size,
         max_overflow=0,
         pool_timeout=patience,
+        pool_use_lifo=True,  # as few connections as there is work for, and those know the database
         hide_parameters=True,
     )
     pragmas = [
@@ -195,6 +196,7 @@ def _postgres_engine(url: str, size: int, patience: float) -> AsyncEngine:
         pool_size=size,
         max_overflow=0,
         pool_timeout=patience,
+        pool_use_lifo=True,
         pool_pre_ping=True,
         hide_parameters=True,
         connect_args={

@@ -28,9 +28,9 @@ class Rollup:
         """Roll up some entries; how many numbers that was. 0 when all is done that can be."""
         now = self._clock.now()
         async with self._database.read() as tx:
-            newest = await store.newest_entry(tx)
+            newest, before = await store.newest_entry(tx), await store.rolled_up(tx)
         at, settled = self._settled(now, newest)
-        done = await self._database.write(partial(self._roll_up, settled))
+        done = await self._database.write(partial(self._roll_up, settled)) if settled > before else 0
         if not done:
             self.complete_to = max(self.complete_to, at)
         return done
@@ -49,7 +49,7 @@ class Rollup:
         return settled
 
     async def _roll_up(self, settled: int, tx: AsyncConnection) -> int:
-        done = await store.rolled_up(tx)
+        done = await store.hold_hours(tx)
         upto = min(settled, done + _AT_ONCE)
         if upto <= done:
             return 0

@@ -391,7 +391,12 @@ async def newest_entry(tx: AsyncConnection) -> int:
 
 
 async def rolled_up(tx: AsyncConnection) -> int:
-    """Up to which entry the hours are rolled up. Locked: whoever asks is the only one who goes on."""
+    """Up to which entry the hours are rolled up."""
+    return await versions.current(tx, _HOURS)
+
+
+async def hold_hours(tx: AsyncConnection) -> int:
+    """As ``rolled_up``; and whoever asks is the only one who goes on."""
     rolling = {"name": _HOURS, "n": 0}
     await tx.execute(_once(tx, versions.versions), rolling)
     query = select(versions.versions.c.n).where(versions.versions.c.name == _HOURS)
