@@ -35,7 +35,7 @@ from bot.sandbox.stripe import StripeAccount
 Json = Mapping[str, Any]
 HERE = Path(__file__).parent
 SCENE_FRAGMENTS = ("link", "people", "sidebar", "head", "conversation", "composer", "modal", "clock")
-BOOK_FRAGMENTS = ("verified", "accounts", "purchases", "entries", "mails")
+BOOK_FRAGMENTS = ("verified", "accounts", "purchases", "entries")
 SIDES = ("left", "right")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -122,11 +122,7 @@ class Page:
     async def _stream(self, request: Request) -> Response:
         place = self._place(request.query_params)
         changes = self._workspace.changes()
-
-        async def draw() -> stream.Fragments:
-            return await self._draw(place)
-
-        body = stream.events(changes, place.user, draw)
+        body = stream.events(changes, place.user, partial(self._draw, place), partial(self._draw_books, place))
         return StreamingResponse(body, media_type="text/event-stream", headers=HEADERS)
 
     def _place(self, asked: Mapping[str, str]) -> Place:
@@ -136,18 +132,23 @@ class Page:
         """Every fragment of the page, as HTML by its name."""
         if place.tab != "home":
             self._unread.seen(place.user, self._workspace.messages(place.channel, place.user))
-        scene, ledger = self._stage.scene(place, self._clock.ahead.total_seconds()), await self._ledger()
+        scene = self._stage.scene(place, self._clock.ahead.total_seconds())
         drawn = {name: self._templates.render(name, scene=scene) for name in SCENE_FRAGMENTS}
+        reader = self._stage.reader(place.user)
+        drawn["mails"] = self._templates.render("mails", mails=list(enumerate(self._mails))[::-1], reader=reader)
+        drawn["wallets"] = self._templates.render("wallets", wallets=wallets(self._stripe))
+        drawn["studio"] = self._templates.render("studio", studio=self._studio)
+        drawn["title"] = Markup("{} · Sandbox").format(scene.title)
+        return {**drawn, **await self._draw_books(place)}
+
+    async def _draw_books(self, place: Place) -> dict[str, Markup]:
+        """Those of the bot's own books, which change without a word."""
         facts = {
-            "ledger": ledger,
-            "mails": list(enumerate(self._mails))[::-1],
+            "ledger": await self._ledger(),
             "names": self._stage.names(),
             "reader": self._stage.reader(place.user),
         }
-        books = {name: self._templates.render(name, **facts) for name in BOOK_FRAGMENTS}
-        books["wallets"] = self._templates.render("wallets", wallets=wallets(self._stripe))
-        books["studio"] = self._templates.render("studio", studio=self._studio)
-        return {"title": Markup("{} · Sandbox").format(scene.title), **drawn, **books}
+        return {name: self._templates.render(name, **facts) for name in BOOK_FRAGMENTS}
 
     # --- doing
 

@@ -42,5 +42,6 @@ class Feed:
         async with asyncio.timeout(timeout):
             while not (found := predicate()):
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(anext(changes), LOOK_AGAIN_SECONDS)
+                    async with asyncio.timeout(LOOK_AGAIN_SECONDS):
+                        await anext(changes)
         return found
