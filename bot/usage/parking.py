@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.clock import Clock
+from bot.db import versions
 from bot.db.engine import Database
 from bot.faultpoint import faultpoint
 from bot.ledger.model import BelowFloor
@@ -37,16 +38,18 @@ class Parking:
         """Book what can be booked, a page at a time. Returns 0 when nothing more can."""
         async with self._database.read() as tx:
             rows = await store.affordable(tx, _AT_ONCE)
+            version = await versions.current(tx, versions.TERMS)
         for row in rows:
             row.parked = None
-        return await self._book(rows) + await self._look_for_prices()
-
-    async def _look_for_prices(self) -> int:
-        terms = await self._rater.fresh_terms()
+        booked = await self._book(rows)
         now = self._clock.now()
+        if version != self._looked_at or (self._look_again is not None and now >= self._look_again):
+            booked += await self._look_for_prices(now)
+        return booked
+
+    async def _look_for_prices(self, now: datetime) -> int:
+        terms = await self._rater.fresh_terms()
         changed = terms.version != self._looked_at
-        if not changed and (self._look_again is None or now < self._look_again):
-            return 0
         booked = 0
         last: Row | None = None
         while True:
