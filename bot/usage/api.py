@@ -118,7 +118,7 @@ class Api:
         """201 with the hold, or 402."""
         bearer = await self._gate.admit(request.headers, Scope.USAGE)
         try:
-            wanted = _WANTED.decode(await request.body())
+            wanted = _WANTED.decode((await request.body()).decode())
         except UnicodeDecodeError:
             return Problem(400, "not UTF-8.")
         except RecursionError:
