@@ -202,6 +202,7 @@ def _postgres_engine(url: str, size: int, patience: float) -> AsyncEngine:
         connect_args={
             "connect_timeout": 5,
             "tcp_user_timeout": 10_000,
+            "keepalives_idle": 30,  # what waits for a busier hour is not forgotten by whatever is on the way
             "options": "-c statement_timeout=15000 -c idle_in_transaction_session_timeout=30000",
         },
     )

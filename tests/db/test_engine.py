@@ -8,6 +8,7 @@ import sys
 import textwrap
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -47,6 +48,24 @@ async def test_only_what_is_read_at_length_may_take_longer_than_people_wait(data
         async with database.read(at_length=at_length) as tx:
             limits = ("statement_timeout", "idle_in_transaction_session_timeout")
             assert {(await tx.exec_driver_sql(f"SHOW {limit}")).scalar_one() for limit in limits} == expected
+
+
+async def test_the_connection_that_was_used_last_is_used_next(database: Database) -> None:
+    async def used() -> int:
+        async with database.read() as tx:
+            await tx.exec_driver_sql("SELECT 1")
+            return id((await tx.get_raw_connection()).driver_connection)
+
+    assert len(set(await asyncio.gather(*(used() for _ in range(3))))) == 3
+    assert len({await used() for _ in range(6)}) == 1
+
+
+async def test_a_connection_that_waits_for_a_busier_hour_is_kept_alive(database: Database) -> None:
+    if database.is_sqlite:
+        pytest.skip("no network is between a program and its file")
+    async with database.read() as tx:
+        driver: Any = (await tx.get_raw_connection()).driver_connection
+        assert driver.info.get_parameters()["keepalives_idle"] == "30"
 
 
 # ── one writer at a time ──────────────────────────────────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
+from functools import partial
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
@@ -28,12 +29,13 @@ from bot.sandbox.clock import WindableClock
 from bot.sandbox.genstudio import GenStudio, Model
 from bot.sandbox.languages import LANGUAGES, own_name
 from bot.sandbox.mail import Received
-from bot.sandbox.page import Account, Entry, LedgerView, Page, Purchase
+from bot.sandbox.page import Account, Entry, LedgerView, Page, Purchase, stream
 from bot.sandbox.page import markdown as standard_markdown
 from bot.sandbox.page.blocks import Blocks, Form, Templates
 from bot.sandbox.page.dates import Reader
 from bot.sandbox.page.mrkdwn import Mrkdwn, Names
 from bot.sandbox.slack import Message, Workspace
+from bot.sandbox.slack.feed import Feed
 from bot.sandbox.stripe import StripeAccount
 from bot.text import languages, texts_for
 from bot.web.server import Server
@@ -594,6 +596,22 @@ async def test_the_stream_sends_everything_first_and_then_what_changed(sandbox: 
 
         sandbox.books = LedgerView(accounts=[Account("Acme Labs", "Essential", "5.00")])
         assert (await anext(events))["fragments"].keys() == {"accounts"}
+
+
+async def test_after_a_quiet_while_only_the_books_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "LOOK_AGAIN_SECONDS", 0.01)
+    feed, drawn = Feed(), []
+
+    async def draw(what: str) -> dict[str, str]:
+        drawn.append(what)
+        return {"accounts": str(len(drawn))}
+
+    events = stream.events(feed.listen(), "UADA", partial(draw, "all"), partial(draw, "books"))
+    for _ in range(3):
+        await anext(events)
+    feed.publish("message")
+    await anext(events)
+    assert drawn == ["all", "books", "books", "all"]
 
 
 async def test_a_notice_goes_to_the_person_it_is_for(sandbox: Sandbox) -> None:

@@ -59,6 +59,20 @@ async def test_each_event_is_counted_in_its_own_hour_and_once(metered: Database)
     assert await hours(metered, "other") == {0: 8_000}
 
 
+async def test_where_nothing_is_new_nothing_is_written(metered: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = WindableClock()
+    rollup = Rollup(metered, clock)
+    async with metering(metered) as meter:
+        await meter.book([use("a1", input=1)])
+        await roll_up(metered, clock, rollup)
+
+    async def write(work: object) -> None:
+        raise AssertionError("written")
+
+    monkeypatch.setattr(metered, "write", write)
+    assert await rollup.work() == 0
+
+
 async def test_on_postgres_an_entry_that_is_committed_late_is_not_passed_over(metered: Database) -> None:
     clock = WindableClock()
     rollup = Rollup(metered, clock)
