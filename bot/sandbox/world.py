@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from bot.accounts.model import Account, Plan
 from bot.accounts.model import Workspace as Home
+from bot.payments.stripe_events import KINDS
 from bot.sandbox.clock import WindableClock
 from bot.sandbox.faults import Faults
 from bot.sandbox.mail import MailBox
@@ -84,7 +85,8 @@ class World:
         return Settings(_env_file=None, **given)  # type: ignore[call-arg]
 
     def send_webhooks_to(self, bot_url: str, *, thin: bool = False) -> None:
-        self.stripe.webhooks.endpoints = [Endpoint(f"{bot_url}/stripe/webhook", WEBHOOK_SECRET, thin)]
+        """Of the kinds that the README chooses at Stripe."""
+        self.stripe.webhooks.endpoints = [Endpoint(f"{bot_url}/stripe/webhook", WEBHOOK_SECRET, thin, KINDS)]
 
     def add_customer(self, card: str | None = "visa") -> str:
         """A customer of Acme Labs at Stripe, with this card saved."""

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
+from bot.payments.stripe_events import KINDS
 from bot.sandbox.faults import Kind
 from bot.sandbox.stripe.webhooks import sign
 from bot.sandbox.world import WEBHOOK_SECRET
@@ -211,6 +213,18 @@ async def test_other_business_with_the_same_stripe_account_is_none_of_ours(stage
     assert {each.status for each in stage.stripe.webhooks.deliveries} == {200}
     assert await stage.purchases() == []
     assert await stage.balance() == "0.00"
+
+
+async def test_other_kinds_of_events_are_answered_and_lead_nowhere(stage: Stage) -> None:
+    """At Stripe somebody may have chosen more than the README does."""
+    stage.stripe.webhooks.endpoints = [replace(each, kinds=None) for each in stage.stripe.webhooks.endpoints]
+    await stage.bought("25")
+    await stage.stripe.webhooks.settled()
+
+    others = [each for each in stage.stripe.webhooks.deliveries if each.kind not in KINDS]
+    assert len(others) >= 2
+    assert {each.status for each in others} == {200}
+    assert stage.log.getvalue().count("about nothing that matters here") == len(others)
 
 
 async def test_both_secrets_are_good_while_one_replaces_the_other(open_small_stage: OpenStage) -> None:

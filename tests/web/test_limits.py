@@ -64,7 +64,7 @@ async def test_a_larger_one_is_refused(client: httpx.AsyncClient, excess: int, c
 
     assert answer.status_code == 413
     assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["title"] == "Request Entity Too Large"
+    assert answer.json()["detail"] == f"At most {GREATEST_BODY} bytes."
     assert (await client.post("/size", content=b"small")).text == "5"
 
 

@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -33,11 +33,12 @@ _ADDRESSES = {
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where events go. ``thin`` ones get only the id and the address of what changed."""
+    """Where events go: all, or the ``kinds`` chosen. ``thin`` ones get only the id and address of what changed."""
 
     url: str
     secret: str
     thin: bool = False
+    kinds: Collection[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Delivery:
 
 
 class Webhooks:
-    """Sends every event to every endpoint, in the background. ``endpoints`` may be changed at any time."""
+    """Sends each event to the endpoints of its kind, in the background. ``endpoints`` may be changed at any time."""
 
     def __init__(self, clock: Clock, endpoints: Iterable[Endpoint] = ()) -> None:
         self.endpoints = list(endpoints)
@@ -111,6 +112,8 @@ class Webhooks:
 
     def _send(self, event: JsonObject) -> None:
         for endpoint in self.endpoints:
+            if endpoint.kinds is not None and event["type"] not in endpoint.kinds:
+                continue
             task = asyncio.create_task(self._first_try(event, endpoint))
             for group in (self._tasks, self._first_tries):
                 group.add(task)
