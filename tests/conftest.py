@@ -105,7 +105,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite+aiosqlite:///{tmp_path / 'credits.db'}"
         return
-    yield from _copy(request.getfixturevalue("postgres"), "template1")
+    yield from _copy(request, "template1")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -124,15 +124,20 @@ def _with_all_tables(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator
     if request.param == "sqlite":
         yield f"sqlite+aiosqlite:///{shutil.copy(request.getfixturevalue('template_file'), tmp_path)}"
         return
-    yield from _copy(request.getfixturevalue("postgres"), request.getfixturevalue("template"))
+    yield from _copy(request, request.getfixturevalue("template"))
 
 
-def _copy(server: URL, template: str) -> Iterator[str]:
+def _copy(request: pytest.FixtureRequest, template: str) -> Iterator[str]:
+    """A database in which nobody may wait for somebody who waits for them, unless that is what the test is about."""
+    server = request.getfixturevalue("postgres")
     name = f"test_{next(_numbers)}"
     with psycopg.connect(_plain(server), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy".encode())
         yield server.set(database=name).render_as_string(hide_password=False)
+        query = "SELECT deadlocks FROM pg_stat_database WHERE datname = %s"
+        [deadlocks] = connection.execute(query, [name]).fetchall()
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    assert deadlocks == (0,) or request.node.get_closest_marker("deadlocks"), "each takes PostgreSQL a second to find"
 
 
 @pytest.fixture

@@ -69,7 +69,8 @@ class Database:
         whatever is computed of them before the next one.
         """
         with _outages():
-            async with self._reader.connect() as connection, connection.begin():
+            async with self._reader.connect() as connection:
+                must(connection.sync_connection).begin()  # asks the database nothing yet; closing ends it
                 if at_length and not self.is_sqlite:
                     for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
                         await connection.exec_driver_sql(f"SET LOCAL {limit} = 0")

@@ -344,7 +344,8 @@ _NOTE_CROSSINGS = """
     )
 """
 # Nothing is booked where a balance is missing or would fall below its floor. The number of the entry comes after the
-# locks, and whoever waited for one of them moves the balance as it is by then.
+# locks, and whoever waited for one of them moves the balance as it is by then. Where one is missing none is locked:
+# whoever begins a balance while they hold others waits for somebody who waits for them.
 _POST_MANY = text(
     f"""
     WITH asked AS (
@@ -352,6 +353,9 @@ _POST_MANY = text(
         AS asked(account_id, change, floor)
     ), locked AS MATERIALIZED (
         SELECT account_id, nano FROM ledger_balances WHERE account_id = ANY(CAST(:accounts AS text[]))
+        AND cardinality(CAST(:accounts AS text[])) = (
+            SELECT count(*) FROM ledger_balances WHERE account_id = ANY(CAST(:accounts AS text[]))
+        )
         ORDER BY account_id FOR UPDATE
     ), seen AS MATERIALIZED (
         SELECT count(*) AS locked, json_object_agg(account_id, nano) FILTER (WHERE nano + change < floor) AS low

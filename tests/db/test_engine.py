@@ -173,6 +173,7 @@ async def test_writes_cancelled_at_any_moment_are_whole_or_nothing(counted: Data
 # ── PostgreSQL asks for the whole transaction again ───────────────────────────────────────────────────────────────
 
 
+@pytest.mark.deadlocks
 async def test_a_deadlock_is_tried_again_from_the_start(counted: Database) -> None:
     if counted.is_sqlite:
         pytest.skip("one writer cannot wait for itself")
