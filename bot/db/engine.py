@@ -85,8 +85,11 @@ class Database:
         with _outages():
             for left in reversed(range(_TRIES)):
                 try:
-                    async with self._alone(), self._writer.begin() as tx:
-                        return await work(tx)
+                    async with self._alone(), self._writer.connect() as tx:
+                        must(tx.sync_connection).begin()
+                        done = await work(tx)
+                        await tx.commit()
+                        return done
                 except OperationalError as error:
                     if not left or getattr(error.orig, "sqlstate", None) not in _AGAIN:
                         raise
