@@ -478,8 +478,8 @@ def test_the_program_runs_as_a_module_and_tells_mistakes_on_stderr() -> None:
 def test_commands_load_nothing_that_only_a_running_bot_needs() -> None:
     program = (
         "import sys\nfrom bot.cli import main\n"
-        "for command in ('accounts', 'cases', 'ledger', 'manifest', 'migrate', 'prices', 'tokens'):\n"
-        "    main([command, '--help'], standalone_mode=False)\n"
+        "for each in ' accounts cases doctor ledger manifest migrate prices run tokens usage'.split(' '):\n"
+        "    main([*each.split(), '--help'], standalone_mode=False)\n"
         "print([name for name in ('slack_bolt', 'aiohttp', 'uvicorn', 'apscheduler', 'stripe') if name in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=_bare(), check=True)

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.accounts import store as accounts
 from bot.accounts.model import Account, AtZero, Plan, Workspace
 from bot.alerts import store as alerts
-from bot.cli.common import JSON, Opened, asynchronous, facts_of, found
+from bot.cli.common import JSON, Opened, asynchronous, found
 from bot.clock import SystemClock
 from bot.db.engine import Database, must
 from bot.ledger import store as ledger
@@ -227,7 +227,7 @@ async def _facts(tx: AsyncConnection, account: Account, parked: Iterable[Waiting
         "balance_nano": balance.nano,
         "held": held.exact,
         "available": Credits(balance.nano - held.nano).exact,
-        "parked": [facts_of(each) for each in parked if each.account_id == account.id],
+        "parked": [each.facts for each in parked if each.account_id == account.id],
     }
 
 

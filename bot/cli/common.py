@@ -14,7 +14,6 @@ from bot.db.engine import Database
 from bot.db.migrate import current, newest, upgrade
 from bot.errors import Outage, Unusable
 from bot.settings import Settings
-from bot.usage.store import Waiting
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,17 +49,6 @@ def _quick_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     import uvloop
 
     return uvloop.new_event_loop
-
-
-def facts_of(waiting: Waiting) -> dict[str, object]:
-    """What waits, as programs read it."""
-    return {
-        "provider": waiting.provider,
-        "model": waiting.model,
-        "reason": waiting.reason,
-        "events": waiting.count,
-        "oldest": waiting.oldest.isoformat(),
-    }
 
 
 class Opened:

@@ -1,4 +1,4 @@
-"""Running the bot or parts of it. These commands load all of it."""
+"""Running the bot or parts of it. What that takes is loaded when it is done, and not to tell of it."""
 
 import asyncio
 import gc
@@ -10,7 +10,6 @@ import sys
 import click
 
 from bot import logs
-from bot.app import Bot, diagnose
 from bot.cli.common import JSON, asynchronous
 from bot.errors import Unusable
 from bot.settings import Settings
@@ -20,6 +19,8 @@ from bot.settings import Settings
 @asynchronous
 async def run() -> None:
     """Run the bot until Ctrl+C."""
+    from bot.app import Bot
+
     settings = Settings.read()
     logs.configure(settings.log_level, sys.stderr, secrets=settings.secrets)
     async with Bot.open(settings):
@@ -62,6 +63,8 @@ async def sandbox(headless: bool, port: int) -> None:
 @asynchronous
 async def doctor(as_json: bool) -> None:
     """Say what is wrong with this set-up, why it matters, and the step that mends it. Exit 0 when nothing blocks."""
+    from bot.app import diagnose
+
     logs.configure("ERROR", sys.stderr)
     report = await diagnose(Settings.read())
     click.echo(report.as_json() if as_json else report.as_text())
@@ -73,6 +76,8 @@ async def doctor(as_json: bool) -> None:
 @asynchronous
 async def reconcile(as_json: bool) -> None:
     """Ask Stripe what became of every unsettled purchase, once, and settle it. A running bot does this by itself."""
+    from bot.app import Bot
+
     settings = Settings.read()
     logs.configure(settings.log_level, sys.stderr, secrets=settings.secrets)
     async with Bot.open(settings, serve=False) as bot:

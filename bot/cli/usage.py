@@ -13,9 +13,8 @@ from typing import Final
 
 import click
 
-from bot.cli.common import JSON, Opened, asynchronous, facts_of
+from bot.cli.common import JSON, Opened, asynchronous
 from bot.clock import SystemClock
-from bot.clockwork import Clockwork
 from bot.db.engine import Database
 from bot.doctor.report import count
 from bot.text import printable
@@ -73,7 +72,7 @@ async def usage_parked(as_json: bool) -> None:
     async with Opened(migrated=True) as database, database.read() as tx:
         waiting = await store.waiting(tx)
     if as_json:
-        click.echo(json.dumps([{"account": each.account_id, **facts_of(each)} for each in waiting], indent=2))
+        click.echo(json.dumps([{"account": each.account_id, **each.facts} for each in waiting], indent=2))
     for each in () if as_json else waiting:
         model = printable(f"{each.provider} {each.model}")
         click.echo(f"{each.account_id}  {model}  {each.reason}  {each.count}  since {each.oldest:%Y-%m-%d %H:%M:%S}")
@@ -162,6 +161,8 @@ def _some(lines: Iterable[Line]) -> Iterator[list[Line]]:
 @asynccontextmanager
 async def _metering(database: Database) -> AsyncIterator[Meter]:
     """A meter at work, without the bot around it."""
+    from bot.clockwork import Clockwork
+
     clockwork = Clockwork()
     meter = Meter(database, SystemClock(), Rater(database))
     meter.nudge = clockwork.every(1.0, "usage", meter.work).nudge

@@ -200,6 +200,17 @@ class Waiting:
     count: int
     oldest: datetime
 
+    @property
+    def facts(self) -> dict[str, object]:
+        """As programs read it."""
+        return {
+            "provider": self.provider,
+            "model": self.model,
+            "reason": self.reason,
+            "events": self.count,
+            "oldest": self.oldest.isoformat(),
+        }
+
 
 async def waiting(tx: AsyncConnection, account_id: str | None = None) -> Sequence[Waiting]:
     """What is parked, of one account or of all."""
