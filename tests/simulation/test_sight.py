@@ -1,4 +1,4 @@
-"""Would the simulation notice? Each wrong part is put in, and some world among the first 150 must go wrong.
+"""Would the simulation notice? Each wrong part is put in, and some world among the first 200 must go wrong.
 
 SIMULATED_BUGS=early tries those that show early, SIMULATED_BUGS=all every one; it takes minutes.
 """
@@ -11,7 +11,7 @@ import pytest
 from .bugs import BUGS
 from .running import make_template, tell
 
-WORLDS = 150
+WORLDS = 200
 EARLY = (
     "a form may be submitted twice",
     "acknowledged before it is stored",
@@ -23,6 +23,7 @@ EARLY = (
 )
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.skipif("SIMULATED_BUGS" not in os.environ, reason="takes minutes: set SIMULATED_BUGS=early or all")
 @pytest.mark.parametrize("bug", BUGS if os.environ.get("SIMULATED_BUGS") == "all" else EARLY)
 def test_a_seeded_bug_is_seen(bug: str, tmp_path: Path) -> None:

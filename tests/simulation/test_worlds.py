@@ -53,7 +53,7 @@ class SilentOnReversals(StripeGateway):
 
 
 def test_a_world_does_not_end_before_a_look_that_was_put_off(tmp_path: Path, template: Path) -> None:
-    stories = [tell(seed, tmp_path, template, Parts(gateway=SilentOnReversals)) for seed in (7, 8)]
+    stories = [tell(seed, tmp_path, template, Parts(gateway=SilentOnReversals)) for seed in (28, 49)]
 
     assert all("refund" in str(story) or "dispute" in str(story) for story in stories), "money goes back in each"
     wrong = [story for story in stories if any(each.startswith(("I3", "I4", "I12")) for each in story.wrong)]
