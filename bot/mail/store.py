@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, func, or_, select, update
+from sqlalchemy import Integer, Row, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.db.leases import Leases
 from bot.mail.model import LEASE, LONGEST_WAIT, Attachment, Fate, Mail, Owed, checked
 from bot.mail.tables import mails
 
@@ -70,8 +71,7 @@ async def known(tx: AsyncConnection, keys: Sequence[str]) -> Sequence[str]:
 
 async def claim(tx: AsyncConnection, now: datetime, limit: int) -> Sequence[Owed]:
     """Take up to so many mails that are due, the longest waiting first, for the time of a lease."""
-    due = select(_row.key).where(_due(now)).order_by(_row.due_at).limit(limit).with_for_update(skip_locked=True)
-    taken = await tx.execute(update(mails).where(_row.key.in_(due)).values(lease_until=now + LEASE).returning(mails))
+    taken = await tx.execute(_CLAIM, _leases.moments(now, most=limit))
     return [_owed(row) for row in taken]
 
 
@@ -114,16 +114,21 @@ async def waiting(tx: AsyncConnection) -> Waiting:
     return Waiting(*(await tx.execute(select(*of_those).where(_row.fate.is_(None)))).one())
 
 
-def _due(now: datetime) -> ColumnElement[bool]:
-    """Owed, its time has come, and nobody is at it.
-
-    A time far ahead was set before the clock was set back; one a little ahead, by a process whose clock is before ours.
-    """
-    return and_(
-        _row.fate.is_(None),
-        or_(_row.due_at <= now, _row.due_at > now + 2 * LONGEST_WAIT),
-        or_(_row.lease_until.is_(None), _row.lease_until <= now, _row.lease_until > now + 2 * LEASE),
+_leases = Leases(_row.due_at, _row.lease_until, lease=LEASE, farthest=LONGEST_WAIT)
+_CLAIM = (
+    update(mails)
+    .where(
+        _row.key.in_(
+            select(_row.key)
+            .where(_row.fate.is_(None), _leases.free)
+            .order_by(_row.due_at)
+            .limit(bindparam("most", type_=Integer))
+            .with_for_update(skip_locked=True)
+        )
     )
+    .values(lease_until=bindparam("leased_until"))
+    .returning(mails)
+)
 
 
 async def _change(tx: AsyncConnection, owed: Owed, **values: object) -> bool:

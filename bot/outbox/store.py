@@ -12,6 +12,7 @@ from sqlalchemy import Executable, Integer, and_, bindparam, case, delete, func,
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.db.leases import Leases
 from bot.outbox.model import LEASE, LONGEST_WAIT, TOKEN_REFUSED, Channel, Message, Owed, User
 from bot.outbox.tables import outbox
 
@@ -87,29 +88,18 @@ def _owing(dialect: str) -> Executable:
 
 async def places_due(tx: AsyncConnection, now: datetime, *, besides: Collection[str], limit: int) -> Sequence[str]:
     """Users and channels that something is due for, those that wait longest first."""
-    return list((await tx.execute(_PLACES_DUE, _moments(now, besides=besides, most=limit))).scalars())
+    return list((await tx.execute(_PLACES_DUE, _leases.moments(now, besides=besides, most=limit))).scalars())
 
 
 async def claim(tx: AsyncConnection, place: str, now: datetime) -> Owed | None:
     """Take the row of this place that is due longest, for the time of a lease."""
-    row = (await tx.execute(_CLAIM, _moments(now, place=place, leased_until=now + LEASE))).one_or_none()
+    row = (await tx.execute(_CLAIM, _leases.moments(now, place=place))).one_or_none()
     return None if row is None else Owed(*row)
 
 
-def _moments(now: datetime, **more: object) -> dict[str, object]:
-    """What ``_due`` asks for.
-
-    A time far ahead was set before the clock was set back; one a little ahead, by a process whose clock is before ours.
-    """
-    return {"now": now, "no_wait": now + 2 * LONGEST_WAIT, "no_lease": now + 2 * LEASE, **more}
-
-
-# Owed, its time has come, and nobody is at it. Statements are built once: building them takes as long as running them.
-_due = and_(
-    _pending,
-    or_(_row.due_at <= bindparam("now"), _row.due_at > bindparam("no_wait")),
-    or_(_row.lease_until.is_(None), _row.lease_until <= bindparam("now"), _row.lease_until > bindparam("no_lease")),
-)
+# Statements are built once: building them takes as long as running them.
+_leases = Leases(_row.due_at, _row.lease_until, lease=LEASE, farthest=LONGEST_WAIT)
+_due = and_(_pending, _leases.free)
 _PLACES_DUE = (
     select(_place)
     .where(_due, _place.not_in(bindparam("besides", expanding=True)))

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.accounts.model import Workspace
 from bot.db.columns import Instant
+from bot.db.leases import Leases
 from bot.money import Credits, Usd
 from bot.payments.gateway import Card, Hint
 from bot.purchases.model import CREDITED, FARTHEST_LOOK, LEASE, LIVE, PayWith, Purchase, Status
@@ -117,15 +118,7 @@ async def twin(tx: AsyncConnection, account_id: str, amount: Usd, since: datetim
 
 async def claim(tx: AsyncConnection, now: datetime, limit: int) -> Sequence[Purchase]:
     """Lease up to ``limit`` due purchases to this worker, the longest waiting first."""
-    # A time further ahead than any that is ever set counts as now: it was set before the clock jumped back.
-    asked = {
-        "now": now,
-        "leased_until": now + LEASE,
-        "no_lease": now + 2 * LEASE,
-        "no_look": now + 2 * FARTHEST_LOOK,
-        "most": limit,
-    }
-    claimed = await tx.execute(_CLAIM, asked)
+    claimed = await tx.execute(_CLAIM, _leases.moments(now, most=limit))
     return [_purchase(row) for row in claimed]
 
 
@@ -262,16 +255,13 @@ async def _log(tx: AsyncConnection, purchase_id: str, status: Status, note: str 
 
 # Built once: building them again takes as long as running them.
 _NEWEST = select(purchases).order_by(purchases.c.created_at.desc()).limit(1)
-_lease = purchases.c.lease_until
+_leases = Leases(purchases.c.check_at, purchases.c.lease_until, lease=LEASE, farthest=FARTHEST_LOOK)
 _CLAIM = (
     update(purchases)
     .where(
         purchases.c.id.in_(
             select(purchases.c.id)
-            .where(
-                or_(purchases.c.check_at <= bindparam("now"), purchases.c.check_at > bindparam("no_look")),
-                or_(_lease.is_(None), _lease <= bindparam("now"), _lease > bindparam("no_lease")),
-            )
+            .where(_leases.free)
             .order_by(purchases.c.check_at)
             .limit(bindparam("most"))
             .with_for_update(skip_locked=True)
