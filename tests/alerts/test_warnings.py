@@ -137,7 +137,9 @@ async def test_a_crossing_is_warned_of_once_and_recovers_once(each_account: Acco
     assert (await each_account.warned("7.00")).ts == message.ts
 
     await stage.bought("50")
-    await stage.eventually(lambda: "enough credits again" in each_account.warnings()[-1].text, within=600, step=61)
+    await stage.eventually(
+        lambda: "enough credits again" in each_account.warnings()[-1].text, within=600, step=61, patience=0.5
+    )
     assert (await each_account.warned("57.00")).ts == message.ts
     assert len(each_account.warnings()) == 1
     await stage.check()

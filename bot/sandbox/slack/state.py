@@ -102,7 +102,7 @@ class State:
     def changes(self) -> Changes:
         return self.feed.listen()
 
-    async def until(self, predicate: Callable[[], T], timeout: float = 5) -> T:
+    async def until(self, predicate: Callable[[], T], timeout: float = 15) -> T:
         """Wait for the first truthy answer of ``predicate`` and return it. ``TimeoutError`` after real seconds."""
         return await self.feed.until(predicate, timeout)
 
