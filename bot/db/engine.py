@@ -86,7 +86,7 @@ class Database:
             for left in reversed(range(_TRIES)):
                 try:
                     async with self._alone(), self._writer.connect() as tx:
-                        must(tx.sync_connection).begin()
+                        must(tx.sync_connection).begin()  # Alembic would commit by itself where it finds none
                         done = await work(tx)
                         await tx.commit()
                         return done
