@@ -159,6 +159,7 @@ async def test_a_worker_that_hangs_while_it_makes_the_intent_is_overtaken(open_s
 
     await stage.became("settled", within=300, step=5)
     assert stage.charges() == [2500]
+    assert "purchase was overtaken" in stage.log.getvalue()
 
 
 async def test_a_worker_that_hangs_while_it_replaces_a_customer_is_overtaken(open_stage: OpenStage) -> None:
@@ -176,6 +177,7 @@ async def test_a_worker_that_hangs_while_it_replaces_a_customer_is_overtaken(ope
     await stage.said("Pay $25.00")
     assert len([each for each in stage.stripe.state.customers if not each.get("deleted")]) == 1
     assert len([each for each in stage.pages() if each["status"] == "open"]) == 1
+    assert "purchase was overtaken" in stage.log.getvalue()
 
 
 async def test_a_slow_answer_is_waited_for(stage: Stage) -> None:

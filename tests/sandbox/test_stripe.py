@@ -1025,6 +1025,15 @@ async def test_webhooks_can_be_held_shuffled_repeated_and_lost(shop: Shop, inbox
     assert len(inbox.got) == len(in_order) * 5 + 1
 
 
+async def test_an_endpoint_gets_the_kinds_that_were_chosen_for_it(shop: Shop, inbox: Inbox) -> None:
+    chosen = Endpoint(f"{inbox.server.url}/hook", SECRET, kinds={"payment_intent.created"})
+    shop.stripe.webhooks.endpoints.append(chosen)
+    await shop.intent(await shop.customer())
+    await shop.stripe.webhooks.settled()
+
+    assert inbox.kinds() == ["payment_intent.created"]
+
+
 async def test_a_webhook_that_failed_comes_again_later(shop: Shop, inbox: Inbox) -> None:
     shop.stripe.webhooks.endpoints.append(Endpoint(f"{inbox.server.url}/hook", SECRET))
     inbox.status = 500
