@@ -32,8 +32,8 @@ _ISSUERS: Final = re.compile(
 
 # These print tokens and whole bodies below INFO. At INFO some print every address, every alarm, every plugin of theirs.
 _FLOORS: Final = {
-    **dict.fromkeys(("slack_sdk", "slack_bolt", "httpcore", "aiosqlite", "urllib3"), logging.INFO),
-    **dict.fromkeys(("httpx", "stripe", "apscheduler", "alembic", "uvicorn"), logging.WARNING),
+    **dict.fromkeys(("slack_sdk", "slack_bolt", "aiosqlite", "urllib3"), logging.INFO),
+    **dict.fromkeys(("stripe", "apscheduler", "alembic", "uvicorn"), logging.WARNING),
 }
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}

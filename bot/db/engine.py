@@ -8,18 +8,19 @@ processes never write in the same moment: versions 3.7.0 to 3.51.2 can damage a 
 import asyncio
 import random
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import AsyncFileLock, FileLock, Timeout
 from sqlalchemy import event, make_url
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from bot.db.file_lock import FileLock
 from bot.db.sqlite import Driver
 from bot.errors import Outage, Unusable
 
@@ -27,6 +28,7 @@ T = TypeVar("T")
 
 _AGAIN = {"40001", "40P01"}  # serialization failure, deadlock: PostgreSQL asks for the whole transaction again
 _TRIES = 5
+_LOOK_AGAIN = 0.02  # seconds
 _READERS = 4  # threads of an SQLite file: Python lets one of them compute at a time
 _KEPT = 65_536  # KiB of pages that the writer keeps at most: the last one of each of ten thousand books, and more
 _PAGE = 1_024  # bytes, of a new file: a debit of many accounts writes a page of each one's postings, twice over
@@ -55,10 +57,7 @@ class Database:
         else:
             self._writer = _postgres_engine(str(self.url.render_as_string(hide_password=False)), pool, patience)
             self._reader = self._writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        # Re-entrant per task tree only; the single pooled connection already keeps this process's writers apart.
-        self._between_processes = (
-            AsyncFileLock(f"{self.file}.lock", mode=0o600, run_in_executor=False) if self.is_sqlite else None
-        )
+        self._between_processes = FileLock(Path(f"{self.file}.lock")) if self.is_sqlite else None
         self._one_writer = asyncio.Lock()
 
     @asynccontextmanager
@@ -98,20 +97,29 @@ class Database:
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
-        if self._between_processes is None:
+        lock = self._between_processes
+        if lock is None:
             yield
             return
         async with self._one_writer:
             try:
-                await self._between_processes.acquire(timeout=self._patience)
-            except Timeout:
-                raise Outage("database", f"another process keeps {self.file} locked") from None
+                if not lock.take():
+                    await self._turn(lock)
             except OSError as error:
                 raise Outage("database", str(error)) from error
             try:
                 yield
             finally:
-                await self._between_processes.release()
+                lock.release()
+
+    async def _turn(self, lock: FileLock) -> None:
+        """Wait until no other process writes."""
+        deadline = time.monotonic() + self._patience
+        while time.monotonic() < deadline:
+            await asyncio.sleep(_LOOK_AGAIN)
+            if lock.take():
+                return
+        raise Outage("database", f"another process keeps {self.file} locked")
 
     def make_file(self) -> None:
         """Make the SQLite file if there is none, for this user's eyes only. Raise ``Outage`` where it cannot be."""
@@ -126,23 +134,24 @@ class Database:
         if not self.is_sqlite:
             yield
             return
-        if not self.file.parent.is_dir():  # the lock would make it
+        if not self.file.parent.is_dir():
             raise Outage("database", f"there is no folder {self.file.parent}")
-        lock = FileLock(f"{self.file}.run.lock", timeout=0, mode=0o600)
+        lock = FileLock(Path(f"{self.file}.run.lock"))
         try:
-            lock.acquire()
-        except Timeout:
-            raise AlreadyRunning(self.file) from None
+            if not lock.take():
+                raise AlreadyRunning(self.file)
         except OSError as error:
             raise Outage("database", str(error)) from error
-        try:
+        else:
             yield
         finally:
-            lock.release()
+            lock.close()
 
     async def dispose(self) -> None:
         await self._writer.dispose()
         await self._reader.dispose()
+        if self._between_processes is not None:
+            self._between_processes.close()
 
 
 @contextmanager

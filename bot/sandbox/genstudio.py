@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import httpx
+import aiohttp
 
 from bot.sandbox.clock import WindableClock
 
@@ -92,9 +92,12 @@ class GenStudio:
         single = len(events) == 1
         kind = "application/cloudevents+json" if single else "application/cloudevents-batch+json"
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": kind}
-        async with httpx.AsyncClient(timeout=_PATIENCE, trust_env=False) as client:
-            told = await client.post(self._url, content=json.dumps(events[0] if single else events), headers=headers)
-        answer = Answer(len(events), told.status_code, told.reason_phrase, told.text)
+        body = json.dumps(events[0] if single else events)
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PATIENCE)) as session,
+            session.post(self._url, data=body, headers=headers) as told,
+        ):
+            answer = Answer(len(events), told.status, told.reason or "", await told.text())
         self.answers.append(answer)
         return answer
 

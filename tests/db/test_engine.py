@@ -399,6 +399,27 @@ async def test_the_lock_outlives_the_commit_so_that_nobody_meets_a_checkpoint(fi
     assert told == f"database: another process keeps {file} locked"
 
 
+async def test_a_lock_that_somebody_removed_still_keeps_writers_apart(file: Path) -> None:
+    mine, other = Database(_url(file), patience=0.1), Database(_url(file))
+    inside, leave = asyncio.Event(), asyncio.Event()
+
+    async def slowly(tx: AsyncConnection) -> None:
+        inside.set()
+        await leave.wait()
+
+    await _sql(mine, "DELETE FROM cursors")
+    file.with_name("credits.db.lock").unlink()
+    writing = asyncio.create_task(other.write(slowly))
+    await inside.wait()
+    with pytest.raises(Outage, match="another process keeps"):
+        await _sql(mine, "DELETE FROM cursors")
+    leave.set()
+    await writing
+    await _sql(mine, "DELETE FROM cursors")
+    await mine.dispose()
+    await other.dispose()
+
+
 def _url(file: Path) -> str:
     return f"sqlite+aiosqlite:///{file}"
 

@@ -1,9 +1,11 @@
 """The Stripe gateway through the real SDK, over loopback, to the sandbox's Stripe and all its faults."""
 
+import asyncio
 import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -390,7 +392,7 @@ async def test_silence_is_given_up_on_and_what_came_of_it_is_seen_later(
     ident = await gateway.prepare(order, 0)
     stripe.faults.arm(CONFIRM, Kind.HANG, seconds=0.6)
     began = time.monotonic()
-    with pytest.raises(Outage, match="ReadTimeout"):
+    with pytest.raises(Outage, match=r"no answer \(TimeoutError\)"):
         await connect(timeout_seconds=0.2).confirm(ident, visa)
     assert time.monotonic() - began < 0.5
     assert isinstance(await gateway.confirm(ident, visa), Paid)
@@ -460,6 +462,50 @@ async def test_an_outage_says_which_request_to_ask_stripe_about(gateway: StripeG
 async def test_nobody_at_home_is_an_outage(connect: Callable[..., StripeGateway]) -> None:
     with pytest.raises(Outage, match="no connection"):
         await connect(api_url="http://127.0.0.1:9").payment("pi_any")
+
+
+@asynccontextmanager
+async def somebody(answer: bytes, *, silent: bool = False) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Who takes every request, says this, and hangs up or falls silent. Their address, and what they were asked."""
+    heard: list[bytes] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readline())
+        while await reader.readline() > b"\r\n":
+            pass
+        writer.write(answer)
+        await writer.drain()
+        if silent:
+            await reader.read()  # until the other side gives up
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", heard
+
+
+_BEGUN = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_an_answer_that_breaks_off_is_an_outage(connect: Callable[..., StripeGateway], silent: bool) -> None:
+    async with somebody(_BEGUN, silent=silent) as (url, _):
+        with pytest.raises(Outage, match="no answer"):
+            await connect(api_url=url, timeout_seconds=0.3).payment("pi_any")
+
+
+async def test_stripe_is_asked_through_the_proxy_that_the_environment_names(
+    connect: Callable[..., StripeGateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with somebody(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n") as (proxy, heard):
+        monkeypatch.setenv("HTTP_PROXY", proxy)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        with pytest.raises(Outage, match="502"):
+            await connect(api_url="http://stripe.example").payment("pi_any")
+        with pytest.raises(Outage, match="no connection"):
+            await connect(api_url="http://127.0.0.1:9").payment("pi_any")
+    [asked] = heard
+    assert asked.startswith(b"GET http://stripe.example/v1/payment_intents/pi_any")
 
 
 # ── the checkout page ─────────────────────────────────────────────────────────────────────────────────────────────

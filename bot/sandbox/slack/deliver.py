@@ -7,7 +7,7 @@ import json
 import time
 from urllib.parse import urlencode
 
-import httpx
+import aiohttp
 
 from bot.sandbox.slack.records import Ack, Delivery, Json, Kind
 from bot.sandbox.slack.sockets import NoAnswer, Sockets
@@ -90,13 +90,17 @@ class Deliverer:
         if retry_reason or not delivery.headers:
             self._sign(delivery, retry_reason)
         try:
-            async with httpx.AsyncClient(timeout=2 * ACK_SECONDS, trust_env=False) as client:
-                answer = await client.post(self.request_url, content=delivery.body, headers=delivery.headers)
-        except httpx.TransportError as unreachable:
+            async with aiohttp.ClientSession() as session:
+                asking = session.post(
+                    self.request_url, data=delivery.body, headers=delivery.headers, allow_redirects=False
+                )
+                async with asking as answer:
+                    status, said = answer.status, await answer.text()
+        except aiohttp.ClientError as unreachable:
             raise NoAnswer("dispatch_failed") from unreachable
-        if answer.status_code != 200:
+        if status != 200:
             raise NoAnswer("dispatch_failed")
-        return _read(delivery, answer)
+        return _read(delivery, said)
 
     def _sign(self, delivery: Delivery, retry_reason: str) -> None:
         stamp = str(int(time.time()))
@@ -125,16 +129,16 @@ def _write(delivery: Delivery) -> None:
             delivery.body = json.dumps(delivery.payload).encode()
 
 
-def _read(delivery: Delivery, answer: httpx.Response) -> Json:
+def _read(delivery: Delivery, answer: str) -> Json:
     """The answer as an object. Slack takes plain text for a command's answer, and nothing but JSON for a form's."""
-    if not delivery.wants_answer or not answer.text.strip():
+    if not delivery.wants_answer or not answer.strip():
         return {}
     try:
-        body = answer.json()
+        body = json.loads(answer)
     except json.JSONDecodeError:
-        body = answer.text
+        body = answer
     if isinstance(body, dict):
         return body
     if delivery.kind == "slash_commands":
-        return {"text": answer.text}
+        return {"text": answer}
     raise NoAnswer("invalid_response")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from random import Random
 
-import httpx
+import aiohttp
 
 from bot.clock import Clock
 from bot.sandbox.stripe.errors import JsonObject
@@ -63,7 +63,7 @@ class Webhooks:
         self._silent = False
         self._first_tries: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._client: httpx.AsyncClient | None = None
+        self._session: aiohttp.ClientSession | None = None
 
     def hold(self) -> None:
         """Keep new events back until ``release``."""
@@ -98,9 +98,9 @@ class Webhooks:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
     def on_event(self, event: JsonObject) -> None:
         if self._silent:
@@ -142,11 +142,12 @@ class Webhooks:
             "Stripe-Signature": sign(body, endpoint.secret),
             "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
         }
-        if self._client is None:
-            self._client = httpx.AsyncClient(timeout=ANSWER_WITHIN, trust_env=False)
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_WITHIN))
         try:
-            status = (await self._client.post(endpoint.url, content=body, headers=headers)).status_code
-        except httpx.TransportError:
+            async with self._session.post(endpoint.url, data=body, headers=headers, allow_redirects=False) as answer:
+                status = answer.status
+        except (aiohttp.ClientError, TimeoutError):
             status = 0
         self.deliveries.append(Delivery(event["id"], event["type"], endpoint.url, status))
         return 200 <= status < 300
