@@ -45,10 +45,12 @@ class Outbox:
         self._sender = Sender(database, slack, clock, self._pace)
         self._serving: dict[str, asyncio.Task[bool | None]] = {}
         self._nudged = asyncio.Event()
+        self._nudges = 0
         self._stopping = False
 
     def nudge(self) -> None:
         """Something may be due."""
+        self._nudges += 1
         self._nudged.set()
 
     async def deliver(self) -> int:
@@ -105,17 +107,24 @@ class Outbox:
         if self._stopping or free <= 0:
             return []
         not_now = self._pace.silent().union(self._serving)
+        nudges = self._nudges
         async with self._database.read() as tx:
             places = await store.places_due(tx, self._clock.now(), besides=not_now, limit=free)
-        return [self._start(place) for place in places if place not in self._serving]
+        everywhere = len(places) < free
+        return [
+            self._start(place, nudges if everywhere and count == 1 else None)
+            for place, count in places
+            if place not in self._serving
+        ]
 
-    def _start(self, place: str) -> asyncio.Task[bool | None]:
+    def _start(self, place: str, alone_at: int | None) -> asyncio.Task[bool | None]:
         task = asyncio.create_task(self._serve(place), name=f"outbox {place}")
         self._serving[place] = task
-        task.add_done_callback(partial(self._served, place))
+        task.add_done_callback(partial(self._served, place, alone_at))
         return task
 
-    def _served(self, place: str, task: asyncio.Task[bool | None]) -> None:
+    def _served(self, place: str, alone_at: int | None, task: asyncio.Task[bool | None]) -> None:
+        """Look whether more is due, unless the message was alone ``alone_at`` so many nudges and there were no more."""
         del self._serving[place]
         if task.cancelled():
             return
@@ -124,8 +133,8 @@ class Outbox:
             logger.warning("delivering to %s stopped, and goes on when a lease is over: %s", place, error)
         elif error:
             logger.error("delivering to %s failed", place, exc_info=error)
-        elif task.result() is not None:
-            self.nudge()  # more may be due there
+        elif task.result() is False or (task.result() and alone_at != self._nudges):
+            self._nudged.set()
 
     async def _serve(self, place: str) -> bool | None:
         """Deliver the next row of this place, if it still has one. Whether Slack now shows the row's content."""

@@ -86,9 +86,12 @@ def _owing(dialect: str) -> Executable:
     )
 
 
-async def places_due(tx: AsyncConnection, now: datetime, *, besides: Collection[str], limit: int) -> Sequence[str]:
-    """Users and channels that something is due for, those that wait longest first."""
-    return list((await tx.execute(_PLACES_DUE, _leases.moments(now, besides=besides, most=limit))).scalars())
+async def places_due(
+    tx: AsyncConnection, now: datetime, *, besides: Collection[str], limit: int
+) -> Sequence[tuple[str, int]]:
+    """Users and channels that something is due for, those that wait longest first, and how many messages each."""
+    due = await tx.execute(_PLACES_DUE, _leases.moments(now, besides=besides, most=limit))
+    return [(place, count) for place, count in due]
 
 
 async def claim(tx: AsyncConnection, place: str, now: datetime) -> Owed | None:
@@ -101,7 +104,7 @@ async def claim(tx: AsyncConnection, place: str, now: datetime) -> Owed | None:
 _leases = Leases(_row.due_at, _row.lease_until, lease=LEASE, farthest=LONGEST_WAIT)
 _due = and_(_pending, _leases.free)
 _PLACES_DUE = (
-    select(_place)
+    select(_place, func.count())
     .where(_due, _place.not_in(bindparam("besides", expanding=True)))
     .group_by(_place)
     .order_by(func.min(_row.due_at))

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from sqlalchemy import event, text, update
@@ -527,6 +528,48 @@ async def test_more_places_than_can_be_served_at_once_follow_without_a_pause(
 
     await world.workspace.until(lambda: all(world.texts(person) == ["Paid"] for person in people))
     await stop(running)
+
+
+@pytest.mark.parametrize("how", ["owed together", "another meanwhile", "changed meanwhile"])
+async def test_what_follows_in_the_same_place_follows_without_a_pause(
+    world: World, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(service, "POLL_SECONDS", 60)
+
+    async def meanwhile(call: str) -> None:
+        if how != "owed together" and call == "post Charging":
+            await world.owe("pur_2" if how == "another meanwhile" else "pur_1", "Paid")
+            outbox.nudge()
+
+    outbox = Outbox(world.database, Calls(world.slack, after=meanwhile), world.clock)
+    await world.owe("pur_1", "Charging")
+    if how == "owed together":
+        await world.owe("pur_2", "Paid")
+    running = asyncio.create_task(outbox.run())
+
+    shown = ["Paid"] if how == "changed meanwhile" else ["Charging", "Paid"]
+    await world.workspace.until(lambda: world.texts() == shown)
+    await stop(running)
+
+
+async def test_after_a_lone_message_nobody_looks_for_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "POLL_SECONDS", 60)
+    looks = []
+
+    async def look(*given: Any, **how: Any) -> Any:
+        looks.append(await places_due(*given, **how))
+        return looks[-1]
+
+    places_due = store.places_due
+    monkeypatch.setattr(store, "places_due", look)
+    await world.owe("pur_1", "Charging")
+    running = asyncio.create_task(world.outbox.run())
+    while (await world.waiting()).count:  # noqa: ASYNC110 - there is nothing to be told by
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    await stop(running)
+
+    assert looks == [[(OWNER, 1)]]
 
 
 async def test_stopping_lets_what_is_being_sent_arrive_and_begins_nothing_new(world: World) -> None:
