@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import Select, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.accounts.model import Account, AtZero, Plan, Workspace
@@ -34,17 +35,14 @@ async def set_customer(tx: AsyncConnection, account_id: str, customer: str, *, i
 
 
 async def of_id(tx: AsyncConnection, account_id: str) -> Account | None:
-    found = await _where(tx, accounts.c.id == account_id)
+    found = await _found(tx, _OF_ID, of_id=account_id)
     return found[0] if found else None
 
 
 async def of_workspace(tx: AsyncConnection, workspace: Workspace, *, lock: bool = False) -> Account | None:
     """The account of a workspace; one that was added without its organisation is found by its team alone."""
-    found = await _where(
-        tx,
-        accounts.c.enterprise_id.in_([workspace.enterprise_id, ""]) & (accounts.c.team_id == workspace.team_id),
-        lock=lock,
-    )
+    query = _OF_WORKSPACE_LOCKED if lock else _OF_WORKSPACE
+    found = await _found(tx, query, enterprise=workspace.enterprise_id, team=workspace.team_id)
     return max(found, key=lambda account: account.workspace.enterprise_id, default=None)
 
 
@@ -60,12 +58,11 @@ async def terms(tx: AsyncConnection, account_ids: Collection[str]) -> Sequence[t
 
 
 async def every(tx: AsyncConnection) -> Sequence[Account]:
-    return await _where(tx, accounts.c.id.is_not(None))
+    return await _found(tx, _WITH_OWNERS)
 
 
-async def _where(tx: AsyncConnection, condition: ColumnElement[bool], *, lock: bool = False) -> list[Account]:
-    query = _WITH_OWNERS.where(condition)
-    rows = await tx.execute(query.with_for_update(of=accounts) if lock else query)
+async def _found(tx: AsyncConnection, query: Select[Any], **of: object) -> list[Account]:
+    rows = await tx.execute(query, of)
     found: dict[str, Account] = {}
     people: dict[str, set[str]] = {}
     for row in rows:
@@ -86,11 +83,17 @@ async def _where(tx: AsyncConnection, condition: ColumnElement[bool], *, lock: b
     return list(found.values())
 
 
+# Built once: building them again takes as long as running them.
 _WITH_OWNERS = (
     select(accounts, owners.c.user_id)
     .outerjoin(owners, owners.c.account_id == accounts.c.id)
     .order_by(accounts.c.id, owners.c.user_id)
-)  # built once: building it again takes as long as running it
+)
+_OF_ID = _WITH_OWNERS.where(accounts.c.id == bindparam("of_id"))
+_OF_WORKSPACE = _WITH_OWNERS.where(
+    accounts.c.enterprise_id.in_([bindparam("enterprise"), ""]), accounts.c.team_id == bindparam("team")
+)
+_OF_WORKSPACE_LOCKED = _OF_WORKSPACE.with_for_update(of=accounts)
 
 
 async def _set_owners(tx: AsyncConnection, account: Account) -> None:

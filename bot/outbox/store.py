@@ -137,6 +137,14 @@ _CLAIM = (
 )
 
 
+_CHANGE = update(outbox).where(_row.key == bindparam("of_key"), _row.lease_until == bindparam("under_lease"))
+_DEAD = (
+    select(_row.key, _place, _row.dead, _row.updated_at)
+    .where(_row.dead.is_not(None), _row.version > _row.delivered)
+    .order_by(_row.updated_at.desc(), _row.key)
+)
+
+
 async def posting(tx: AsyncConnection, owed: Owed, channel: str, at: datetime) -> bool:
     """Write down that a post is about to leave. False when the lease is lost, and it must not."""
     since = owed.posting_since or at  # an earlier post may still turn up
@@ -172,7 +180,7 @@ async def delivered(tx: AsyncConnection, owed: Owed, channel: str, ts: str) -> b
 
 async def put_off(tx: AsyncConnection, owed: Owed, until: datetime) -> bool:
     """It did not work; try again then."""
-    return await _change(tx, owed, due_at=until, attempts=_row.attempts + 1, lease_until=None)
+    return await _change(tx, owed, due_at=until, attempts=owed.attempts + 1, lease_until=None)
 
 
 async def bury(tx: AsyncConnection, owed: Owed, reason: str, at: datetime) -> bool:
@@ -204,12 +212,7 @@ async def forget(tx: AsyncConnection, prefix: str) -> bool:
 
 async def dead(tx: AsyncConnection) -> Sequence[Dead]:
     """What was given up and is still owed, newest first."""
-    rows = await tx.execute(
-        select(_row.key, _place, _row.dead, _row.updated_at)
-        .where(_row.dead.is_not(None), _row.version > _row.delivered)
-        .order_by(_row.updated_at.desc(), _row.key)
-    )
-    return [Dead(*row) for row in rows]
+    return [Dead(*row) for row in await tx.execute(_DEAD)]
 
 
 async def numbered(tx: AsyncConnection, prefix: str) -> Sequence[Message]:
@@ -231,7 +234,5 @@ async def waiting(tx: AsyncConnection) -> Waiting:
 
 
 async def _change(tx: AsyncConnection, owed: Owed, **values: object) -> bool:
-    changed = await tx.execute(
-        update(outbox).where(_row.key == owed.key, _row.lease_until == owed.lease_until).values(**values)
-    )
+    changed = await tx.execute(_CHANGE, {"of_key": owed.key, "under_lease": owed.lease_until, **values})
     return changed.rowcount == 1

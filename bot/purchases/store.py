@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, Text, and_, bindparam, case, func, insert, literal, or_, select, update
+from sqlalchemy import Executable, Row, Select, Text, and_, bindparam, case, func, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,33 +20,28 @@ from bot.purchases.tables import cursors, log, purchases, reversals
 
 async def add(tx: AsyncConnection, purchase: Purchase) -> bool:
     """Write a new purchase down. False when its nonce is there already."""
-    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
-    added = await tx.execute(
-        dialect.insert(purchases)
-        .values(
-            id=purchase.id,
-            nonce=purchase.nonce,
-            account_id=purchase.account_id,
-            enterprise_id=purchase.workspace.enterprise_id,
-            team_id=purchase.workspace.team_id,
-            buyer_id=purchase.buyer_id,
-            locale=purchase.locale,
-            cents=purchase.amount.cents,
-            status=purchase.status,
-            pay_with=purchase.pay_with,
-            card_id=purchase.card and purchase.card.id,
-            card_brand=purchase.card and purchase.card.brand,
-            card_last4=purchase.card and purchase.card.last4,
-            attempts=0,
-            failures=0,
-            reversed_cents=0,
-            created_at=purchase.created_at,
-            updated_at=purchase.updated_at,
-            check_at=purchase.check_at,
-        )
-        .on_conflict_do_nothing(index_elements=["nonce"])
-        .returning(purchases.c.id)
-    )
+    row = {
+        "id": purchase.id,
+        "nonce": purchase.nonce,
+        "account_id": purchase.account_id,
+        "enterprise_id": purchase.workspace.enterprise_id,
+        "team_id": purchase.workspace.team_id,
+        "buyer_id": purchase.buyer_id,
+        "locale": purchase.locale,
+        "cents": purchase.amount.cents,
+        "status": purchase.status,
+        "pay_with": purchase.pay_with,
+        "card_id": purchase.card and purchase.card.id,
+        "card_brand": purchase.card and purchase.card.brand,
+        "card_last4": purchase.card and purchase.card.last4,
+        "attempts": 0,
+        "failures": 0,
+        "reversed_cents": 0,
+        "created_at": purchase.created_at,
+        "updated_at": purchase.updated_at,
+        "check_at": purchase.check_at,
+    }
+    added = await tx.execute(_adding(tx.dialect.name), row)
     if added.scalar() is None:
         return False
     await _log(tx, purchase.id, purchase.status, None, purchase.created_at)
@@ -53,11 +49,11 @@ async def add(tx: AsyncConnection, purchase: Purchase) -> bool:
 
 
 async def of_id(tx: AsyncConnection, purchase_id: str, *, lock: bool = False) -> Purchase | None:
-    return await _one(tx, purchases.c.id == purchase_id, lock=lock)
+    return await _one(tx, _OF_ID_LOCKED if lock else _OF_ID, of_id=purchase_id)
 
 
 async def of_nonce(tx: AsyncConnection, nonce: str) -> Purchase | None:
-    return await _one(tx, purchases.c.nonce == nonce)
+    return await _one(tx, _OF_NONCE, of_nonce=nonce)
 
 
 async def of_account(tx: AsyncConnection, account_id: str, *, limit: int) -> Sequence[Purchase]:
@@ -78,8 +74,7 @@ async def newest(tx: AsyncConnection, limit: int) -> Sequence[Purchase]:
 
 async def last_bought(tx: AsyncConnection, account_id: str) -> Usd | None:
     """The amount of the account's latest purchase that was credited."""
-    query = select(purchases.c.cents).where(purchases.c.account_id == account_id, purchases.c.status == Status.SETTLED)
-    cents = (await tx.execute(query.order_by(purchases.c.created_at.desc()).limit(1))).scalar()
+    cents = (await tx.execute(_LAST_BOUGHT, {"of_account": account_id})).scalar()
     return None if cents is None else Usd(cents)
 
 
@@ -105,15 +100,7 @@ async def in_trouble(tx: AsyncConnection, unknown_since: datetime) -> Sequence[P
 
 async def twin(tx: AsyncConnection, account_id: str, amount: Usd, since: datetime) -> Purchase | None:
     """The newest purchase of the same amount for the account since then that took money or still may."""
-    return await _one(
-        tx,
-        and_(
-            purchases.c.account_id == account_id,
-            purchases.c.cents == amount.cents,
-            purchases.c.created_at >= since,
-            purchases.c.status.in_([*LIVE, Status.SETTLED]),
-        ),
-    )
+    return await _one(tx, _TWIN, of_account=account_id, of_cents=amount.cents, since=since)
 
 
 async def claim(tx: AsyncConnection, now: datetime, limit: int) -> Sequence[Purchase]:
@@ -135,19 +122,15 @@ async def release(
     ``request_id`` is of a request that failed. Return the time of the next look. Nothing happens when the lease ran out
     and is somebody else's by now.
     """
-    hinted = purchases.c.check_at != claimed.check_at
-    released = await tx.execute(
-        update(purchases)
-        .where(purchases.c.id == claimed.id, purchases.c.lease_until == claimed.lease_until)
-        .values(
-            lease_until=None,
-            failures=failures,
-            request_id=request_id or purchases.c.request_id,
-            check_at=case((hinted, purchases.c.check_at), else_=bindparam("next", check_at, Instant)),
-        )
-        .returning(purchases.c.check_at)
-    )
-    next_look: datetime | None = released.scalar_one_or_none()
+    released = {
+        "of_id": claimed.id,
+        "under_lease": claimed.lease_until,
+        "claimed_at": claimed.check_at,
+        "next": check_at,
+        "failed": failures,
+        "failed_request": request_id,
+    }
+    next_look: datetime | None = (await tx.execute(_RELEASE, released)).scalar_one_or_none()
     return next_look
 
 
@@ -165,37 +148,18 @@ async def look_at_all(tx: AsyncConnection, now: datetime) -> int:
 
 async def heed(tx: AsyncConnection, now: datetime, hint: Hint) -> Purchase | None:
     """Make the purchase that a hint speaks of due at once, unless it is paid and that is no news; and return it."""
-    known = [
-        column == value
-        for column, value in (
-            (purchases.c.id, hint.purchase_id),
-            (purchases.c.intent_id, hint.intent_id),
-            (purchases.c.session_id, hint.session_id),
-        )
-        if value is not None
-    ]
-    if not known:
+    of = {"of_id": hint.purchase_id, "of_intent": hint.intent_id, "of_session": hint.session_id}
+    if not any(of.values()):
         return None
-    over = [] if hint.reversal else CREDITED
-    check_at = case((purchases.c.status.in_(over), purchases.c.check_at), else_=bindparam("now", now, Instant))
-    heeded = update(purchases).where(or_(*known)).values(check_at=check_at).returning(purchases)
-    found = (await tx.execute(heeded)).first()
+    over = [] if hint.reversal else list(CREDITED)
+    found = (await tx.execute(_HEED, {**of, "over": over, "now": now})).first()
     return _purchase(found) if found else None
 
 
 async def change(tx: AsyncConnection, purchase: Purchase, at: datetime, **columns: Any) -> Purchase | None:
     """Write columns while status and lease still are the purchase's, and return it so. None: somebody was faster."""
-    changed = await tx.execute(
-        update(purchases)
-        .where(
-            purchases.c.id == purchase.id,
-            purchases.c.status == purchase.status,
-            purchases.c.lease_until.is_not_distinct_from(purchase.lease_until),
-        )
-        .values(updated_at=at, **columns)
-        .returning(purchases)
-    )
-    row = changed.first()
+    of = {"of_id": purchase.id, "of_status": purchase.status, "under_lease": purchase.lease_until}
+    row = (await tx.execute(_CHANGE, {**of, "updated_at": at, **columns})).first()
     return _purchase(row) if row else None
 
 
@@ -232,7 +196,7 @@ async def set_reversed(tx: AsyncConnection, reversal_id: str, purchase_id: str, 
 
 
 async def cursor(tx: AsyncConnection, name: str) -> datetime | None:
-    return (await tx.execute(select(cursors.c.at).where(cursors.c.name == name))).scalar()
+    return (await tx.execute(_CURSOR, {"of_name": name})).scalar()
 
 
 async def set_cursor(tx: AsyncConnection, name: str, at: datetime) -> None:
@@ -242,9 +206,8 @@ async def set_cursor(tx: AsyncConnection, name: str, at: datetime) -> None:
     )
 
 
-async def _one(tx: AsyncConnection, condition: Any, *, lock: bool = False) -> Purchase | None:
-    query = _NEWEST.where(condition)
-    row = (await tx.execute(query.with_for_update() if lock else query)).first()
+async def _one(tx: AsyncConnection, query: Select[Any], **of: object) -> Purchase | None:
+    row = (await tx.execute(query, of)).first()
     return _purchase(row) if row else None
 
 
@@ -254,7 +217,66 @@ async def _log(tx: AsyncConnection, purchase_id: str, status: Status, note: str 
 
 
 # Built once: building them again takes as long as running them.
-_NEWEST = select(purchases).order_by(purchases.c.created_at.desc()).limit(1)
+_row = purchases.c
+_OF_ID = select(purchases).where(_row.id == bindparam("of_id"))
+_OF_ID_LOCKED = _OF_ID.with_for_update()
+_OF_NONCE = select(purchases).where(_row.nonce == bindparam("of_nonce"))
+_TWIN = (
+    select(purchases)
+    .where(
+        _row.account_id == bindparam("of_account"),
+        _row.cents == bindparam("of_cents"),
+        _row.created_at >= bindparam("since"),
+        _row.status.in_([*LIVE, Status.SETTLED]),
+    )
+    .order_by(_row.created_at.desc())
+    .limit(1)
+)
+_LAST_BOUGHT = (
+    select(_row.cents)
+    .where(_row.account_id == bindparam("of_account"), _row.status == Status.SETTLED)
+    .order_by(_row.created_at.desc())
+    .limit(1)
+)
+_CHANGE = (
+    update(purchases)
+    .where(
+        _row.id == bindparam("of_id"),
+        _row.status == bindparam("of_status"),
+        _row.lease_until.is_not_distinct_from(bindparam("under_lease")),
+    )
+    .returning(purchases)
+)
+_HEED = (
+    update(purchases)
+    .where(
+        or_(
+            _row.id == bindparam("of_id"),
+            _row.intent_id == bindparam("of_intent"),
+            _row.session_id == bindparam("of_session"),
+        )
+    )
+    .values(
+        check_at=case(
+            (_row.status.in_(bindparam("over", expanding=True)), _row.check_at), else_=bindparam("now", type_=Instant)
+        )
+    )
+    .returning(purchases)
+)
+_RELEASE = (
+    update(purchases)
+    .where(_row.id == bindparam("of_id"), _row.lease_until == bindparam("under_lease"))
+    .values(
+        lease_until=None,
+        failures=bindparam("failed"),
+        request_id=func.coalesce(bindparam("failed_request", type_=Text), _row.request_id),
+        check_at=case(
+            (_row.check_at != bindparam("claimed_at"), _row.check_at), else_=bindparam("next", type_=Instant)
+        ),
+    )
+    .returning(_row.check_at)
+)
+_CURSOR = select(cursors.c.at).where(cursors.c.name == bindparam("of_name"))
 _leases = Leases(purchases.c.check_at, purchases.c.lease_until, lease=LEASE, farthest=FARTHEST_LOOK)
 _CLAIM = (
     update(purchases)
@@ -277,6 +299,12 @@ _LOG = insert(log).values(
     status=bindparam("moved_to"),
     note=bindparam("because"),
 )
+
+
+@cache
+def _adding(dialect: str) -> Executable:
+    new = postgresql.insert(purchases) if dialect == "postgresql" else sqlite.insert(purchases)
+    return new.on_conflict_do_nothing(index_elements=["nonce"]).returning(_row.id)
 
 
 def _purchase(row: Row[Any]) -> Purchase:
