@@ -69,8 +69,8 @@ from bot.support.listeners import Listeners as SupportListeners
 from bot.support.service import Support
 from bot.text import Texts, texts_for
 from bot.tokens.service import Gate
+from bot.usage import hour_store, repricing
 from bot.usage import proof as usage_proof
-from bot.usage import repricing
 from bot.usage import store as usage_store
 from bot.usage.api import Api
 from bot.usage.holds import Holds
@@ -192,9 +192,9 @@ class Bot:
         reports = Reports(
             database=self.database,
             clock=clock,
-            history=usage_store.spend_by_hour,
+            history=hour_store.spend_by_hour,
             pace=self._pace,
-            spend=usage_store.spend_by_day_and_model,
+            spend=hour_store.spend_by_day_and_model,
             complete_to=lambda: rollup.complete_to,
         )
         self._housekeeping(_SEND_DIGESTS_EVERY, "digests", reports.send_digests)

@@ -30,7 +30,7 @@ from bot.money import Credits
 from bot.prices.model import Tokens
 from bot.settings import Settings
 from bot.slack.manifest import manifest
-from bot.usage import store as usage
+from bot.usage import hold_store
 from bot.usage.meter import Meter
 from bot.usage.model import Event, Hold, HoldState
 from bot.usage.rating import Rater
@@ -228,7 +228,7 @@ def test_an_account_shows_what_is_held_and_what_waits(on_both: Run, database_url
     async def hold_and_use(database: Database) -> None:
         for state, nano in (("open", 2 * 10**9), ("released", 10**9)):
             hold = Hold(state, "acme", Credits(nano), now, now + timedelta(minutes=5), HoldState(state))
-            await database.write(partial(usage.add_hold, hold=hold))
+            await database.write(partial(hold_store.add, hold=hold))
         clockwork, meter = Clockwork(), Meter(database, SystemClock(), Rater(database))
         meter.nudge = clockwork.every(60, "usage", meter.work).nudge
         clockwork.start()

@@ -15,7 +15,7 @@ from bot.money import Credits
 
 async def add(tx: AsyncConnection, account: Account, at: datetime) -> None:
     """Raise ``IntegrityError`` when the id or the workspace is taken."""
-    await tx.execute(insert(accounts).values(id=account.id, created_at=at, **_columns(account)))
+    await tx.execute(_ADD, {"id": account.id, "created_at": at, **_columns(account)})
     await _set_owners(tx, account)
     await versions.changed(tx, versions.TERMS)
 
@@ -89,6 +89,7 @@ _WITH_OWNERS = (
     .outerjoin(owners, owners.c.account_id == accounts.c.id)
     .order_by(accounts.c.id, owners.c.user_id)
 )
+_ADD, _ADD_OWNERS = insert(accounts), insert(owners)
 _OF_ID = _WITH_OWNERS.where(accounts.c.id == bindparam("of_id"))
 _OF_WORKSPACE = _WITH_OWNERS.where(
     accounts.c.enterprise_id.in_([bindparam("enterprise"), ""]), accounts.c.team_id == bindparam("team")
@@ -98,9 +99,7 @@ _OF_WORKSPACE_LOCKED = _OF_WORKSPACE.with_for_update(of=accounts)
 
 async def _set_owners(tx: AsyncConnection, account: Account) -> None:
     if account.owners:
-        await tx.execute(
-            insert(owners), [{"account_id": account.id, "user_id": user} for user in sorted(account.owners)]
-        )
+        await tx.execute(_ADD_OWNERS, [{"account_id": account.id, "user_id": user} for user in sorted(account.owners)])
 
 
 def _columns(account: Account) -> dict[str, object]:

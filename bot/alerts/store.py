@@ -5,8 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import delete, func, select, true, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import bindparam, delete, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.accounts.model import Person, Workspace
@@ -15,6 +14,7 @@ from bot.alerts.model import Episode
 from bot.alerts.rules import DEFAULTS, Level, Rules
 from bot.alerts.tables import dead_places, episodes, known_owners, looks, settings
 from bot.db.engine import must
+from bot.db.upsert import insert_into
 from bot.db.versions import current, versions
 from bot.ledger.tables import balances, entries
 
@@ -55,7 +55,7 @@ async def set_up(tx: AsyncConnection, account_id: str, wanted: SetUp) -> None:
         "set_at": wanted.set_at,
     }
     await tx.execute(
-        _insert(tx, settings)
+        insert_into(settings, tx)
         .values(account_id=account_id, **values)
         .on_conflict_do_update(index_elements=["account_id"], set_=values)
     )
@@ -82,7 +82,7 @@ async def keep(tx: AsyncConnection, account_id: str, changed: Iterable[Episode])
     for each in changed:
         values = asdict(each)
         await tx.execute(
-            _insert(tx, episodes)
+            insert_into(episodes, tx)
             .values(account_id=account_id, **values)
             .on_conflict_do_update(index_elements=["id"], set_=values)
         )
@@ -100,13 +100,12 @@ def _episode(row: Any) -> Episode:
 
 async def due(tx: AsyncConnection, now: datetime, limit: int) -> Sequence[str]:
     """Accounts whose time has come, the longest due first."""
-    query = select(looks.c.account_id).where(looks.c.due_at <= now).order_by(looks.c.due_at).limit(limit)
-    return (await tx.execute(query)).scalars().all()
+    return (await tx.execute(_DUE, {"now": now, "most": limit})).scalars().all()
 
 
 async def heed_prices(tx: AsyncConnection, begun: int, now: datetime) -> None:
     """Let the time have come of every account that time may warn, once for so many prices and markups."""
-    new = _insert(tx, versions).values(name=_PRICES, n=begun)
+    new = insert_into(versions, tx).values(name=_PRICES, n=begun)
     first = await tx.execute(
         new.on_conflict_do_update(index_elements=["name"], set_={"n": begun}, where=versions.c.n < begun).returning(
             versions.c.n
@@ -153,7 +152,7 @@ async def never_again(tx: AsyncConnection, limit: int) -> Sequence[str]:
 async def look_again(tx: AsyncConnection, account_id: str, due_at: datetime | None) -> None:
     """Look at the account then; or, without a time, when its balance leaves its bounds."""
     await tx.execute(
-        _insert(tx, looks)
+        insert_into(looks, tx)
         .values(account_id=account_id, due_at=due_at)
         .on_conflict_do_update(index_elements=["account_id"], set_={"due_at": due_at})
     )
@@ -203,7 +202,7 @@ async def with_dead_places(tx: AsyncConnection) -> Sequence[str]:
 
 async def give_up(tx: AsyncConnection, account_id: str, place: str, error: str, at: datetime) -> bool:
     """Do not use the place any more. False when that is known."""
-    new = _insert(tx, dead_places).values(account_id=account_id, place=place, error=error, since=at)
+    new = insert_into(dead_places, tx).values(account_id=account_id, place=place, error=error, since=at)
     return (await tx.execute(new.on_conflict_do_nothing().returning(dead_places.c.place))).scalar() is not None
 
 
@@ -227,7 +226,7 @@ async def owners_to_ask_about(tx: AsyncConnection, before: datetime, limit: int)
 async def keep_owner(tx: AsyncConnection, user_id: str, person: Person, at: datetime) -> None:
     """``person`` is what Slack told of them, which may be under an id of their organisation."""
     values = {"locale": person.locale, "time_zone": person.time_zone, "address": person.email, "asked_at": at}
-    new = _insert(tx, known_owners).values(user_id=user_id, **values)
+    new = insert_into(known_owners, tx).values(user_id=user_id, **values)
     await tx.execute(new.on_conflict_do_update(index_elements=["user_id"], set_=values))
 
 
@@ -264,5 +263,10 @@ async def addresses(tx: AsyncConnection, user_ids: Iterable[str]) -> Mapping[str
     return {row.user_id: row.address for row in await tx.execute(query.order_by(known_owners.c.user_id))}
 
 
-def _insert(tx: AsyncConnection, table: Any) -> Any:
-    return postgresql.insert(table) if tx.dialect.name == "postgresql" else sqlite.insert(table)
+# Built once: building it again takes as long as running it.
+_DUE = (
+    select(looks.c.account_id)
+    .where(looks.c.due_at <= bindparam("now"))
+    .order_by(looks.c.due_at)
+    .limit(bindparam("most"))
+)

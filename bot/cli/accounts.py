@@ -20,6 +20,7 @@ from bot.db.engine import Database, must
 from bot.ledger import store as ledger
 from bot.money import Credits, UnreadableAmount, Usd
 from bot.text import languages, printable
+from bot.usage import hold_store
 from bot.usage import store as usage
 from bot.usage.store import Waiting
 
@@ -209,7 +210,7 @@ def _changed(account: Account, owners: tuple[str, ...], given: dict[str, str | N
 
 async def _facts(tx: AsyncConnection, account: Account, parked: Iterable[Waiting]) -> dict[str, object]:
     balance = await ledger.balance(tx, account.id)
-    held = await usage.held(tx, account.id, SystemClock().now())
+    held = await hold_store.held(tx, account.id, SystemClock().now())
     return {
         "id": account.id,
         "name": account.name,

@@ -1,10 +1,12 @@
 """Counts the changes of what processes keep in memory, so that each notices when another has changed it."""
 
-from sqlalchemy import Column, Table, Text, bindparam, select
-from sqlalchemy.dialects import postgresql, sqlite
+from functools import cache
+
+from sqlalchemy import Column, Executable, Table, Text, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.db.columns import Whole, metadata
+from bot.db.upsert import insert_in
 
 versions = Table(
     "versions",
@@ -24,10 +26,14 @@ async def current(tx: AsyncConnection, name: str) -> int:
 
 async def changed(tx: AsyncConnection, name: str) -> None:
     """Note, in the transaction that changes it, that memories of it are old from its commit on."""
-    new = postgresql.insert(versions) if tx.dialect.name == "postgresql" else sqlite.insert(versions)
-    await tx.execute(
-        new.values(name=name, n=1).on_conflict_do_update(index_elements=["name"], set_={"n": versions.c.n + 1})
-    )
+    await tx.execute(_changing(tx.dialect.name), {"name": name, "n": 1})
+
+
+@cache
+def _changing(dialect: str) -> Executable:
+    """Built once: building it again takes as long as running it."""
+    more = {"n": versions.c.n + 1}
+    return insert_in(dialect, versions).on_conflict_do_update(index_elements=["name"], set_=more)
 
 
 _CURRENT = select(versions.c.n).where(versions.c.name == bindparam("of"))

@@ -30,7 +30,7 @@ from bot.money import Credits
 from bot.purchases.model import Purchase
 from bot.slack.client import SlackRefused
 from bot.text import Texts
-from bot.usage import repricing
+from bot.usage import hold_store, hour_store, repricing
 from bot.usage import store as usage
 
 logger = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ class Homes:
                 refusal=refusal,
                 account=account,
                 outlook=outlook(account, balance, history, now, zone),
-                held=await usage.held(tx, account.id, now),
+                held=await hold_store.held(tx, account.id, now),
                 owner=owner,
                 parked=sum(each.count for each in await usage.waiting(tx, account.id)) if owner else 0,
                 spent=await self._spend(tx, account.id, zone),
@@ -158,7 +158,7 @@ class Homes:
     ) -> Mapping[date, Mapping[str, Credits]]:
         today = self.clock.now().astimezone(zone).date()
         first = today - timedelta(days=_SPEND_DAYS - 1)
-        return await usage.spend_by_day_and_model(tx, account_id, zone, first, today)
+        return await hour_store.spend_by_day_and_model(tx, account_id, zone, first, today)
 
 
 class NotForGuests(Refusal):

@@ -7,11 +7,11 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import Select, and_, bindparam, delete, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.accounts.model import Workspace
 from bot.alerts.tables import dead_places, settings
+from bot.db.upsert import insert_into
 from bot.home.tables import visits
 from bot.ledger.tables import balances, entries
 from bot.purchases.tables import purchases
@@ -33,7 +33,6 @@ class Visit:
 
 async def keep(tx: AsyncConnection, visit: Visit) -> None:
     """Remember the latest visit of somebody, and forget nobody else's."""
-    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
     who = _who(visit)
     now = {
         "account_id": visit.account_id,
@@ -42,7 +41,7 @@ async def keep(tx: AsyncConnection, visit: Visit) -> None:
         "shown": visit.shown,
     }
     await tx.execute(
-        dialect.insert(visits).values(**who, **now).on_conflict_do_update(index_elements=list(who), set_=now)
+        insert_into(visits, tx).values(**who, **now).on_conflict_do_update(index_elements=list(who), set_=now)
     )
 
 

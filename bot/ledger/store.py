@@ -9,11 +9,11 @@ from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Executable, Row, Select, bindparam, delete, func, insert, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.db.columns import Instant, Json
 from bot.db.engine import must
+from bot.db.upsert import insert_in, insert_into
 from bot.ledger.model import BelowFloor, Booked, Entry, EntryConflict, accounts_in, book_of, digest, link
 from bot.ledger.tables import balances, crossings, entries, postings
 from bot.money import Credits
@@ -115,9 +115,8 @@ def _crosses(nano: int, low: int | None, high: int | None) -> bool:
 
 
 async def _note_crossings(tx: AsyncConnection, account_ids: Sequence[str], seq: int) -> None:
-    new = postgresql.insert(crossings) if tx.dialect.name == "postgresql" else sqlite.insert(crossings)
     noted = [{"account_id": account_id, "seq": seq} for account_id in account_ids]
-    await tx.execute(new.on_conflict_do_nothing(), noted)
+    await tx.execute(insert_into(crossings, tx).on_conflict_do_nothing(), noted)
 
 
 async def watch(tx: AsyncConnection, account_id: str, low: Credits | None, high: Credits | None) -> None:
@@ -130,8 +129,7 @@ async def watch(tx: AsyncConnection, account_id: str, low: Credits | None, high:
 
 async def crossed(tx: AsyncConnection, limit: int) -> Sequence[str]:
     """Accounts that crossed a bound since somebody set it, in the order in which they did."""
-    query = select(crossings.c.account_id).order_by(crossings.c.seq, crossings.c.account_id).limit(limit)
-    return (await tx.execute(query)).scalars().all()
+    return (await tx.execute(_CROSSED, {"most": limit})).scalars().all()
 
 
 async def held_still(tx: AsyncConnection, account_id: str) -> tuple[Credits, int]:
@@ -235,7 +233,7 @@ async def _records(tx: AsyncConnection, query: Select[Any]) -> Sequence[Record]:
 
 async def every_entry(tx: AsyncConnection, after: int = 0) -> AsyncIterator[tuple[Row[Any], Entry]]:
     """The row of each later entry and the entry itself, oldest first, without holding more than some in memory."""
-    rows = await tx.stream(select(entries).where(entries.c.seq > after).order_by(entries.c.seq))
+    rows = await tx.stream(_LATER, {"after": after})
     async for some in rows.partitions(_READ_AT_ONCE):
         waiting = deque(some)
         async for seq, moved in _moves(tx, some[0].seq, some[-1].seq):
@@ -269,8 +267,7 @@ async def heads(tx: AsyncConnection) -> dict[str, tuple[Credits, str]]:
 
 async def orphans(tx: AsyncConnection) -> int:
     """How many postings belong to no entry."""
-    missing = select(func.count()).select_from(postings.outerjoin(entries, entries.c.seq == postings.c.seq))
-    return (await tx.execute(missing.where(entries.c.seq.is_(None)))).scalar_one()
+    return (await tx.execute(_ORPHANS)).scalar_one()
 
 
 async def unguarded(tx: AsyncConnection) -> Sequence[str]:
@@ -318,6 +315,13 @@ def _content(entry: Entry, at: datetime) -> dict[str, Any]:
 
 
 # Statements are built once: building them again takes as long as running them.
+_CROSSED = select(crossings.c.account_id).order_by(crossings.c.seq, crossings.c.account_id).limit(bindparam("most"))
+_LATER = select(entries).where(entries.c.seq > bindparam("after")).order_by(entries.c.seq)
+_ORPHANS = (
+    select(func.count())
+    .select_from(postings.outerjoin(entries, entries.c.seq == postings.c.seq))
+    .where(entries.c.seq.is_(None))
+)
 _READ_HEAD = select(balances).where(balances.c.account_id == bindparam("of_account"))
 _LOCK_HEAD = _READ_HEAD.with_for_update()
 _ADD_POSTINGS = insert(postings)
@@ -396,14 +400,14 @@ _GUARDED = text(  # 58: before each statement that updates, deletes or truncates
 @cache
 def _begin_once(dialect: str) -> Executable:
     """The first balance of an account, unless somebody else has begun it."""
-    new = postgresql.insert(balances) if dialect == "postgresql" else sqlite.insert(balances)
+    new = insert_in(dialect, balances)
     return new.on_conflict_do_nothing()
 
 
 @cache
 def _book_once(dialect: str) -> Executable:
     """An entry, unless its cause has one; then no number comes back."""
-    new = postgresql.insert(entries) if dialect == "postgresql" else sqlite.insert(entries)
+    new = insert_in(dialect, entries)
     return new.on_conflict_do_nothing(index_elements=["cause"]).returning(entries.c.seq)
 
 

@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Integer, Row, bindparam, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.db.leases import Leases
+from bot.db.upsert import insert_into
 from bot.mail.model import LEASE, LONGEST_WAIT, Attachment, Fate, Mail, Owed, checked
 from bot.mail.tables import mails
 
@@ -43,9 +43,8 @@ async def owe_mail(tx: AsyncConnection, mail: Mail, at: datetime) -> bool:
     Raise ``UnusableAddress``.
     """
     mail = checked(mail)
-    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
     owed = await tx.execute(
-        dialect.insert(mails)
+        insert_into(mails, tx)
         .values(
             key=mail.key,
             recipient=mail.to,

@@ -9,10 +9,10 @@ from datetime import datetime
 from functools import cache
 
 from sqlalchemy import Executable, Integer, and_, bindparam, case, delete, func, null, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.db.leases import Leases
+from bot.db.upsert import insert_in
 from bot.outbox.model import LEASE, LONGEST_WAIT, TOKEN_REFUSED, Channel, Message, Owed, User
 from bot.outbox.tables import outbox
 
@@ -64,7 +64,7 @@ async def owe(tx: AsyncConnection, message: Message, at: datetime) -> None:
 @cache
 def _owing(dialect: str) -> Executable:
     """The statement of ``owe``, built once: building it takes as long as running it."""
-    new = postgresql.insert(outbox) if dialect == "postgresql" else sqlite.insert(outbox)
+    new = insert_in(dialect, outbox)
     moved = or_(
         _row.user_id.is_distinct_from(new.excluded.user_id),
         and_(new.excluded.user_id.is_(None), _row.channel.is_distinct_from(new.excluded.channel)),
@@ -138,6 +138,8 @@ _CLAIM = (
 
 
 _CHANGE = update(outbox).where(_row.key == bindparam("of_key"), _row.lease_until == bindparam("under_lease"))
+_RELEASE_LEASES = update(outbox).where(_row.lease_until.is_not(None)).values(lease_until=None)
+_REVIVE = update(outbox).where(_row.dead.in_(TOKEN_REFUSED)).values(dead=None, attempts=0, due_at=bindparam("at"))
 _DEAD = (
     select(_row.key, _place, _row.dead, _row.updated_at)
     .where(_row.dead.is_not(None), _row.version > _row.delivered)
@@ -190,15 +192,12 @@ async def bury(tx: AsyncConnection, owed: Owed, reason: str, at: datetime) -> bo
 
 async def release_leases(tx: AsyncConnection) -> None:
     """Take back all leases. Only where no other process can hold one."""
-    await tx.execute(update(outbox).where(_row.lease_until.is_not(None)).values(lease_until=None))
+    await tx.execute(_RELEASE_LEASES)
 
 
 async def revive(tx: AsyncConnection, at: datetime) -> int:
     """Try again what was buried because the bot itself was not let in. Returns how many."""
-    revived = await tx.execute(
-        update(outbox).where(_row.dead.in_(TOKEN_REFUSED)).values(dead=None, attempts=0, due_at=at)
-    )
-    return revived.rowcount
+    return (await tx.execute(_REVIVE, {"at": at})).rowcount
 
 
 async def forget(tx: AsyncConnection, prefix: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, insert, select, tuple_, update
+from sqlalchemy import Select, bindparam, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.db import versions
@@ -59,9 +59,15 @@ async def _prices(tx: AsyncConnection, query: Select[Any]) -> list[Price]:
 
 async def begun(tx: AsyncConnection, now: datetime) -> int:
     """How many prices and markups have begun: more than before wherever a change of what models cost has."""
-    counts = [select(func.count()).where(table.c.effective_at <= now).scalar_subquery() for table in (prices, markups)]
-    found: int = (await tx.execute(select(counts[0] + counts[1]))).scalar_one()
+    found: int = (await tx.execute(_BEGUN, {"now": now})).scalar_one()
     return found
+
+
+_COUNTS = [
+    select(func.count()).where(table.c.effective_at <= bindparam("now")).scalar_subquery()
+    for table in (prices, markups)
+]
+_BEGUN = select(_COUNTS[0] + _COUNTS[1])  # built once: building it again takes as long as running it
 
 
 async def add(tx: AsyncConnection, price: Price, at: datetime) -> bool:

@@ -6,12 +6,12 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import Executable, Row, Select, Text, and_, bindparam, case, func, insert, literal, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.accounts.model import Workspace
 from bot.db.columns import Instant
 from bot.db.leases import Leases
+from bot.db.upsert import insert_in, insert_into
 from bot.money import Credits, Usd
 from bot.payments.gateway import Card, Hint
 from bot.purchases.model import CREDITED, FARTHEST_LOOK, LEASE, LIVE, PayWith, Purchase, Status
@@ -69,7 +69,7 @@ async def of_account(tx: AsyncConnection, account_id: str, *, limit: int) -> Seq
 
 async def newest(tx: AsyncConnection, limit: int) -> Sequence[Purchase]:
     """The newest purchases of all accounts, newest first."""
-    return [_purchase(row) for row in await tx.execute(select(purchases).order_by(purchases.c.id.desc()).limit(limit))]
+    return [_purchase(row) for row in await tx.execute(_NEWEST, {"most": limit})]
 
 
 async def last_bought(tx: AsyncConnection, account_id: str) -> Usd | None:
@@ -79,8 +79,7 @@ async def last_bought(tx: AsyncConnection, account_id: str) -> Usd | None:
 
 
 async def of_status(tx: AsyncConnection, statuses: Collection[Status]) -> Sequence[Purchase]:
-    rows = await tx.execute(select(purchases).where(purchases.c.status.in_(statuses)).order_by(purchases.c.created_at))
-    return [_purchase(row) for row in rows]
+    return [_purchase(row) for row in await tx.execute(_OF_STATUS, {"of": list(statuses)})]
 
 
 async def in_trouble(tx: AsyncConnection, unknown_since: datetime) -> Sequence[Purchase]:
@@ -136,8 +135,7 @@ async def release(
 
 async def release_all(tx: AsyncConnection, now: datetime) -> None:
     """Give back every lease, and look at once at what was held: for the start of the only process."""
-    held = purchases.c.lease_until.is_not(None)
-    await tx.execute(update(purchases).where(held).values(lease_until=None, check_at=now))
+    await tx.execute(_RELEASE_ALL, {"now": now})
 
 
 async def look_at_all(tx: AsyncConnection, now: datetime) -> int:
@@ -186,10 +184,9 @@ async def reversed_so_far(tx: AsyncConnection, reversal_id: str) -> tuple[Usd, i
 
 
 async def set_reversed(tx: AsyncConnection, reversal_id: str, purchase_id: str, amount: Usd, n: int) -> None:
-    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
     now = {"cents": amount.cents, "n": n}
     await tx.execute(
-        dialect.insert(reversals)
+        insert_into(reversals, tx)
         .values(id=reversal_id, purchase_id=purchase_id, **now)
         .on_conflict_do_update(index_elements=["id"], set_=now)
     )
@@ -200,9 +197,10 @@ async def cursor(tx: AsyncConnection, name: str) -> datetime | None:
 
 
 async def set_cursor(tx: AsyncConnection, name: str, at: datetime) -> None:
-    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
     await tx.execute(
-        dialect.insert(cursors).values(name=name, at=at).on_conflict_do_update(index_elements=["name"], set_={"at": at})
+        insert_into(cursors, tx)
+        .values(name=name, at=at)
+        .on_conflict_do_update(index_elements=["name"], set_={"at": at})
     )
 
 
@@ -221,6 +219,8 @@ _row = purchases.c
 _OF_ID = select(purchases).where(_row.id == bindparam("of_id"))
 _OF_ID_LOCKED = _OF_ID.with_for_update()
 _OF_NONCE = select(purchases).where(_row.nonce == bindparam("of_nonce"))
+_OF_STATUS = select(purchases).where(_row.status.in_(bindparam("of", expanding=True))).order_by(_row.created_at)
+_NEWEST = select(purchases).order_by(_row.id.desc()).limit(bindparam("most"))
 _TWIN = (
     select(purchases)
     .where(
@@ -276,6 +276,9 @@ _RELEASE = (
     )
     .returning(_row.check_at)
 )
+_RELEASE_ALL = (
+    update(purchases).where(_row.lease_until.is_not(None)).values(lease_until=None, check_at=bindparam("now"))
+)
 _CURSOR = select(cursors.c.at).where(cursors.c.name == bindparam("of_name"))
 _leases = Leases(purchases.c.check_at, purchases.c.lease_until, lease=LEASE, farthest=FARTHEST_LOOK)
 _CLAIM = (
@@ -303,8 +306,7 @@ _LOG = insert(log).values(
 
 @cache
 def _adding(dialect: str) -> Executable:
-    new = postgresql.insert(purchases) if dialect == "postgresql" else sqlite.insert(purchases)
-    return new.on_conflict_do_nothing(index_elements=["nonce"]).returning(_row.id)
+    return insert_in(dialect, purchases).on_conflict_do_nothing(index_elements=["nonce"]).returning(_row.id)
 
 
 def _purchase(row: Row[Any]) -> Purchase:

@@ -5,19 +5,18 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.accounts.model import Workspace
+from bot.db.upsert import insert_into
 from bot.support.model import Case, Entry, State
 from bot.support.tables import cases, entries
 
 
 async def add_case(tx: AsyncConnection, case: Case) -> bool:
     """False when another case has this number."""
-    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
     added = await tx.execute(
-        dialect.insert(cases)
+        insert_into(cases, tx)
         .values(
             number=case.number,
             enterprise_id=case.workspace.enterprise_id,

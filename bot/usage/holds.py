@@ -14,7 +14,7 @@ from bot.ids import NewId
 from bot.ledger import store as ledger
 from bot.money import Credits
 from bot.prices.model import Tokens, cost
-from bot.usage import store
+from bot.usage import hold_store
 from bot.usage.meter import Meter, Receipt
 from bot.usage.model import Event, Hold, HoldConflict, HoldState, NotEnough, Standing
 from bot.usage.rating import Rater
@@ -75,13 +75,13 @@ class Holds:
         head = await ledger.held_still(tx, hold.account_id)  # whoever holds credits of this account comes by here
         standing = await self._standing(tx, hold.account_id, *head)
         assert standing is not None
-        if hold.request and (before := await store.hold_of(tx, request=hold.request)):
+        if hold.request and (before := await hold_store.find(tx, request=hold.request)):
             if (before.account_id, before.amount) != (hold.account_id, hold.amount):
                 raise HoldConflict(_OTHER)
             return before, standing
         if not standing.bears(hold.amount):
             raise NotEnough(hold.amount, standing)
-        if not await store.add_hold(tx, hold):  # in this moment, and for another account: that one is not held still
+        if not await hold_store.add(tx, hold):  # in this moment, and for another account: that one is not held still
             raise HoldConflict(_OTHER)
         return hold, await self._standing(tx, hold.account_id, *head) or standing
 
@@ -97,9 +97,9 @@ class Holds:
 
     async def _close(self, hold_id: str, tx: AsyncConnection, spent: Credits, new: int) -> HoldConflict | None:
         """Settle the hold, unless it was released, or settled without these events."""
-        if await store.close_hold(tx, hold_id, HoldState.SETTLED, self._clock.now(), spent):
+        if await hold_store.close(tx, hold_id, HoldState.SETTLED, self._clock.now(), spent):
             return None
-        if must(await store.hold_of(tx, id=hold_id)).state is HoldState.RELEASED:
+        if must(await hold_store.find(tx, id=hold_id)).state is HoldState.RELEASED:
             return HoldConflict("the hold was released; what was used all the same goes to /api/v1/events")
         return HoldConflict("the hold was settled with other events") if new else None
 
@@ -107,7 +107,7 @@ class Holds:
         """Give the hold back unused. Raise ``LookupError``, or ``HoldConflict`` when it was settled."""
 
         async def release(tx: AsyncConnection) -> None:
-            await store.close_hold(tx, hold_id, HoldState.RELEASED, self._clock.now(), Credits.ZERO)
+            await hold_store.close(tx, hold_id, HoldState.RELEASED, self._clock.now(), Credits.ZERO)
 
         if (await self._found(hold_id)).state is HoldState.OPEN:
             await self._database.write(release)
@@ -118,7 +118,7 @@ class Holds:
         if "\0" in hold_id:
             raise LookupError(hold_id)
         async with self._database.read() as tx:
-            hold = await store.hold_of(tx, id=hold_id)
+            hold = await hold_store.find(tx, id=hold_id)
         if hold is None:
             raise LookupError(hold_id)
         return hold
@@ -127,5 +127,5 @@ class Holds:
         account = await accounts.of_id(tx, account_id)
         if account is None:
             return None
-        held = await store.held(tx, account_id, self._clock.now())
+        held = await hold_store.held(tx, account_id, self._clock.now())
         return Standing(account_id, settled, held, seq, account.at_zero, account.overdraft)

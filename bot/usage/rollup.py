@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.clock import Clock
 from bot.db.engine import Database
-from bot.usage import store
+from bot.usage import hour_store
 
 _AT_ONCE: Final = 200  # ledger entries in one transaction
 _COMMITTED_WITHIN: Final = timedelta(minutes=1)
@@ -28,7 +28,7 @@ class Rollup:
         """Roll up some entries; how many numbers that was. 0 when all is done that can be."""
         now = self._clock.now()
         async with self._database.read() as tx:
-            newest, before = await store.newest_entry(tx), await store.rolled_up(tx)
+            newest, before = await hour_store.newest_entry(tx), await hour_store.rolled_up(tx)
         at, settled = self._settled(now, newest)
         done = await self._database.write(partial(self._roll_up, settled)) if settled > before else 0
         if not done:
@@ -49,9 +49,9 @@ class Rollup:
         return settled
 
     async def _roll_up(self, settled: int, tx: AsyncConnection) -> int:
-        done = await store.hold_hours(tx)
+        done = await hour_store.hold_still(tx)
         upto = min(settled, done + _AT_ONCE)
         if upto <= done:
             return 0
-        await store.roll_up(tx, done, upto)
+        await hour_store.roll_up(tx, done, upto)
         return upto - done

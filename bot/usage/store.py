@@ -3,27 +3,25 @@
 import struct
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import Select, Table, cast, func, insert, select, text, tuple_, type_coerce, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Select, func, insert, select, text, tuple_, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.accounts.tables import accounts
-from bot.db import versions
-from bot.db.columns import Whole, instant, microseconds
-from bot.ledger.tables import balances, entries
+from bot.db.columns import instant, microseconds
+from bot.db.upsert import insert_into
+from bot.ledger.tables import balances
 from bot.money import Credits
 from bot.prices.model import Price, Tokens
 from bot.prices.tables import prices
-from bot.usage.model import CAUSE, Hold, HoldState, Parked, Row, id_of
-from bot.usage.tables import discards, events, holds, hours, models, sources
+from bot.usage.model import Parked, Row, id_of
+from bot.usage.tables import discards, events, models, sources
 
 _COLUMNS: Final = (
     "source, key, id, account_id, model, happened_at, input, cached, written, output, reasoning, "
@@ -40,9 +38,6 @@ _NULL: Final = b"\xff\xff\xff\xff"  # a value's length comes before it: this is 
 _USE: Final = struct.Struct(">h iq i16s" + "iq" * 7)  # how many columns, and those which every event has
 _COST: Final = struct.Struct(">" + "iq" * 4)
 _WHOLE: Final = struct.Struct(">iq")
-_HOURS: Final = "usage_hours"  # names how far the rolling up has come, among the versions
-_HOUR: Final = 3_600_000_000  # microseconds
-_DAY: Final = timedelta(days=1)
 _AT_ONCE: Final = 400  # keys in one question to SQLite, which has no arrays
 
 
@@ -146,17 +141,7 @@ def _row(found: Any) -> Row:
 
 async def affordable(tx: AsyncConnection, limit: int) -> Sequence[Row]:
     """Parked events that, each by itself, would fit into the overdraft now; the oldest of each account first."""
-    return await _parked(
-        tx,
-        select(events)
-        .outerjoin(balances, balances.c.account_id == events.c.account_id)
-        .join(accounts, accounts.c.id == events.c.account_id)
-        .where(
-            events.c.parked == Parked.OVERDRAWN,
-            func.coalesce(balances.c.nano, 0) - events.c.nano >= -accounts.c.overdraft_nano,
-        ),
-        limit,
-    )
+    return await _parked(tx, _AFFORDABLE, limit)
 
 
 async def unpriced(tx: AsyncConnection, limit: int, after: Row | None) -> Sequence[Row]:
@@ -287,9 +272,12 @@ async def numbers(
     """The numbers that stand for these sources and models in events; new ones get theirs now."""
     names, pairs = sorted(new_sources), sorted(new_models)
     if names:
-        await tx.execute(_once(tx, sources), [{"name": name} for name in names])
+        await tx.execute(insert_into(sources, tx).on_conflict_do_nothing(), [{"name": name} for name in names])
     if pairs:
-        await tx.execute(_once(tx, models), [{"provider": provider, "model": model} for provider, model in pairs])
+        await tx.execute(
+            insert_into(models, tx).on_conflict_do_nothing(),
+            [{"provider": provider, "model": model} for provider, model in pairs],
+        )
     of_source = await tx.execute(select(sources).where(sources.c.name.in_(names)))
     of_model = await tx.execute(select(models).where(tuple_(models.c.provider, models.c.model).in_(pairs)))
     return {row.name: row.no for row in of_source}, {(row.provider, row.model): row.no for row in of_model}
@@ -299,11 +287,6 @@ async def names(tx: AsyncConnection, of_models: Iterable[int]) -> dict[int, tupl
     """Provider and model that these numbers stand for."""
     rows = await tx.execute(select(models).where(models.c.no.in_(list(of_models))))
     return {row.no: (row.provider, row.model) for row in rows}
-
-
-def _once(tx: AsyncConnection, table: Table) -> postgresql.Insert | sqlite.Insert:
-    new = postgresql.insert(table) if tx.dialect.name == "postgresql" else sqlite.insert(table)
-    return new.on_conflict_do_nothing()
 
 
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -390,144 +373,10 @@ async def costs_by_model(
 
 async def booked(tx: AsyncConnection) -> int:
     """How many events are not parked, as far as their batches tell."""
-    return (await tx.execute(select(func.count()).where(events.c.batch.is_not(None)))).scalar_one()
+    return (await tx.execute(_BOOKED)).scalar_one()
 
 
-# ── hours ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def newest_entry(tx: AsyncConnection) -> int:
-    """The number of the newest entry of the ledger; 0 before the first."""
-    return (await tx.execute(select(func.max(entries.c.seq)))).scalar() or 0
-
-
-async def rolled_up(tx: AsyncConnection) -> int:
-    """Up to which entry the hours are rolled up."""
-    return await versions.current(tx, _HOURS)
-
-
-async def hold_hours(tx: AsyncConnection) -> int:
-    """As ``rolled_up``; and whoever asks is the only one who goes on."""
-    rolling = {"name": _HOURS, "n": 0}
-    await tx.execute(_once(tx, versions.versions), rolling)
-    query = select(versions.versions.c.n).where(versions.versions.c.name == _HOURS)
-    done: int = (await tx.execute(query.with_for_update())).scalar_one()
-    return done
-
-
-async def roll_up(tx: AsyncConnection, after: int, upto: int) -> None:
-    """Add the events of these entries to their hours."""
-    batch = cast(func.substr(entries.c.cause, len(CAUSE) + 1), Whole)
-    batches = select(batch).where(entries.c.seq > after, entries.c.seq <= upto, entries.c.cause.startswith(CAUSE))
-    hour = type_coerce(events.c.happened_at, Whole) // _HOUR * _HOUR
-    spent = (
-        select(
-            events.c.account_id,
-            hour.label("hour"),
-            events.c.model,
-            func.count(),
-            func.sum(events.c.input + events.c.cached + events.c.written + events.c.output),
-            func.sum(events.c.nano),
-        )
-        .where(events.c.batch.in_(batches))
-        .group_by(events.c.account_id, hour, events.c.model)
-    )
-    new = postgresql.insert(hours) if tx.dialect.name == "postgresql" else sqlite.insert(hours)
-    added = new.from_select(["account_id", "hour", "model", "events", "tokens", "nano"], spent)
-    sums = {name: hours.c[name] + added.excluded[name] for name in ("events", "tokens", "nano")}
-    await tx.execute(added.on_conflict_do_update(index_elements=["account_id", "hour", "model"], set_=sums))
-    await tx.execute(update(versions.versions).where(versions.versions.c.name == _HOURS).values(n=upto))
-
-
-async def spend_by_hour(tx: AsyncConnection, account_id: str) -> dict[datetime, Credits]:
-    """What the account spent in each hour in which it spent anything, by the hour's beginning in UTC."""
-    query = select(hours.c.hour, func.sum(hours.c.nano).label("nano")).where(hours.c.account_id == account_id)
-    rows = await tx.execute(query.group_by(hours.c.hour).order_by(hours.c.hour))
-    return {row.hour: Credits(int(row.nano)) for row in rows}
-
-
-async def spend_on(
-    tx: AsyncConnection, account_id: str, of_models: Collection[tuple[str, str]], since: datetime
-) -> Sequence[tuple[datetime, str, str, int]]:
-    """Hour, provider, model, and the nano-credits that the account spent in it, of these models and since then."""
-    query = (
-        select(hours.c.hour, models.c.provider, models.c.model, hours.c.nano)
-        .join(models, models.c.no == hours.c.model)
-        .where(hours.c.account_id == account_id, hours.c.hour >= since)
-        .where(tuple_(models.c.provider, models.c.model).in_(of_models))
-    )
-    rows = await tx.execute(query) if of_models else ()
-    return [(row.hour, row.provider, row.model, row.nano) for row in rows]
-
-
-async def spend_by_day_and_model(
-    tx: AsyncConnection, account_id: str, zone: ZoneInfo, first: date, last: date
-) -> dict[date, dict[str, Credits]]:
-    """What the account spent on each model, on each of these days as its zone counts them: all of them, in order."""
-    begin, end = (datetime.combine(day, time(), zone) for day in (first, last + _DAY))
-    query = (
-        select(hours.c.hour, models.c.provider, models.c.model, hours.c.nano)
-        .join(models, models.c.no == hours.c.model)
-        .where(hours.c.account_id == account_id, hours.c.hour >= begin, hours.c.hour < end, hours.c.nano > 0)
-    )
-    spent: dict[date, dict[str, Credits]] = {first + n * _DAY: {} for n in range((last - first).days + 1)}
-    for row in await tx.execute(query):
-        models_of_day, name = spent[row.hour.astimezone(zone).date()], f"{row.provider} {row.model}"
-        models_of_day[name] = Credits(models_of_day.get(name, Credits.ZERO).nano + row.nano)
-    return spent
-
-
-# ── holds ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def held(tx: AsyncConnection, account_id: str, now: datetime) -> Credits:
-    """What is reserved of an account's credits."""
-    running = (holds.c.account_id == account_id, holds.c.state == HoldState.OPEN, holds.c.expires_at > now)
-    nano = (await tx.execute(select(func.coalesce(func.sum(holds.c.nano), 0)).where(*running))).scalar_one()
-    return Credits(int(nano))
-
-
-async def add_hold(tx: AsyncConnection, hold: Hold) -> bool:
-    """False when its request has made another one."""
-    values = {
-        "id": hold.id,
-        "account_id": hold.account_id,
-        "request": hold.request,
-        "nano": hold.amount.nano,
-        "created_at": hold.created_at,
-        "expires_at": hold.expires_at,
-        "state": hold.state,
-    }
-    return (await tx.execute(_once(tx, holds).returning(holds.c.id), values)).scalar() is not None
-
-
-async def hold_of(tx: AsyncConnection, *, id: str | None = None, request: str | None = None) -> Hold | None:
-    """The hold with this id, or the one that this request made."""
-    query = select(holds).where(holds.c.id == id if id is not None else holds.c.request == request)
-    if (row := (await tx.execute(query)).one_or_none()) is None:
-        return None
-    return Hold(
-        id=row.id,
-        account_id=row.account_id,
-        amount=Credits(row.nano),
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-        state=HoldState(row.state),
-        request=row.request,
-        spent=None if row.spent_nano is None else Credits(row.spent_nano),
-    )
-
-
-async def close_hold(tx: AsyncConnection, id: str, state: HoldState, now: datetime, spent: Credits) -> bool:
-    """Give back what is held. False when it was closed before."""
-    closed = await tx.execute(
-        update(holds)
-        .where(holds.c.id == id, holds.c.state == HoldState.OPEN)
-        .values(state=state, closed_at=now, spent_nano=spent.nano)
-    )
-    return bool(closed.rowcount)
-
-
+# Built once: building them takes as long as running them.
 _PLACE = (events.c.account_id, events.c.happened_at, events.c.source, events.c.key)
 _KNOWN = text(
     """
@@ -535,6 +384,16 @@ _KNOWN = text(
     JOIN usage_events AS events USING (source, key)
     """
 ).columns(*events.c)
+_AFFORDABLE = (
+    select(events)
+    .outerjoin(balances, balances.c.account_id == events.c.account_id)
+    .join(accounts, accounts.c.id == events.c.account_id)
+    .where(
+        events.c.parked == Parked.OVERDRAWN,
+        func.coalesce(balances.c.nano, 0) - events.c.nano >= -accounts.c.overdraft_nano,
+    )
+)
+_BOOKED = select(func.count()).where(events.c.batch.is_not(None))
 _DEBITS = (
     select(
         events,

@@ -13,7 +13,7 @@ from bot.sandbox.faults import Kind
 from bot.sandbox.slack import Message
 from bot.sandbox.world import ACCOUNT, OWNER, SECOND_OWNER
 from bot.slack import names
-from bot.usage import store as usage
+from bot.usage import hour_store
 
 from ..conftest import OpenStage
 from ..genstudio import MODEL, Program, use
@@ -45,7 +45,7 @@ class Account:
 
     async def _all_are(self) -> bool:
         async with self.stage.bot.database.read() as tx:
-            spent = await usage.spend_by_hour(tx, ACCOUNT)
+            spent = await hour_store.spend_by_hour(tx, ACCOUNT)
         return sum(each.nano for each in spent.values()) == self._uses * NANO_PER_CREDIT
 
     async def wants_digests(self) -> None:
@@ -269,9 +269,9 @@ async def test_whoever_does_not_want_it_is_not_told_of_such_days(account: Accoun
     reports = Reports(
         database=stage.bot.database,
         clock=stage.world.clock,
-        history=usage.spend_by_hour,
-        pace=usage.spend_by_hour,
-        spend=usage.spend_by_day_and_model,
+        history=hour_store.spend_by_hour,
+        pace=hour_store.spend_by_hour,
+        spend=hour_store.spend_by_day_and_model,
         complete_to=stage.world.clock.now,
     )
     await reports.look_for_spikes()

@@ -30,7 +30,7 @@ from bot.ledger import store as ledger
 from bot.ledger.model import Book, transfer
 from bot.money import NANO_PER_CREDIT, Credits
 from bot.outbox.tables import outbox
-from bot.usage import store as usage
+from bot.usage import hour_store
 from bot.usage.tables import hours, models
 
 from ..conftest import examples
@@ -144,7 +144,7 @@ class Years:
             clock=self.clock,
             history=_unknown,
             pace=_unknown,
-            spend=usage.spend_by_day_and_model,
+            spend=hour_store.spend_by_day_and_model,
             complete_to=self.clock.now,
         )
         self._causes = itertools.count()

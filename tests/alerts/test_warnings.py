@@ -18,7 +18,7 @@ from bot.db.columns import microseconds
 from bot.sandbox.slack import Message
 from bot.sandbox.world import ACCOUNT, MEMBER, OWNER, SECOND_OWNER
 from bot.slack import names
-from bot.usage import store as usage
+from bot.usage import hour_store
 
 from ..conftest import OpenStage
 from ..genstudio import Program, use
@@ -53,7 +53,7 @@ class Account:
 
         async def added_up() -> bool:
             async with self.stage.bot.database.read() as tx:
-                return len(await usage.spend_by_hour(tx, ACCOUNT)) == days
+                return len(await hour_store.spend_by_hour(tx, ACCOUNT)) == days
 
         await self.stage.eventually(added_up, within=200, step=61)
         await self.stage.eventually(self.used_before, within=60, step=2.1)
@@ -150,7 +150,7 @@ async def test_days_that_are_left_are_warned_of_though_nobody_set_up_anything(ac
 
     async def added_up() -> bool:
         async with stage.bot.database.read() as tx:
-            return sum(each.nano for each in (await usage.spend_by_hour(tx, ACCOUNT)).values()) == 2 * day * 10**9
+            return sum(each.nano for each in (await hour_store.spend_by_hour(tx, ACCOUNT)).values()) == 2 * day * 10**9
 
     for day in range(1, 8):  # in the end $11 are left, for less than seven days
         await account.spend(2)

@@ -9,7 +9,7 @@ from bot.sandbox.faults import Kind
 from bot.sandbox.slack import OpenView
 from bot.sandbox.world import ACCOUNT, GUEST, MEMBER, OWNER, SECOND_OWNER, TRIAL_OWNER
 from bot.slack import names
-from bot.usage import store as usage
+from bot.usage import hour_store
 
 from ..genstudio import use
 from ..stage import OpenStage, Stage, buttons, says
@@ -117,7 +117,7 @@ async def _alerts_form(stage: Stage, user: str) -> OpenView:
 
 async def _rolled_up(stage: Stage) -> bool:
     async with stage.bot.database.read() as tx:
-        return bool(await usage.spend_by_hour(tx, ACCOUNT))
+        return bool(await hour_store.spend_by_hour(tx, ACCOUNT))
 
 
 async def _nothing_waits(stage: Stage) -> bool:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from bot.money import Credits
 from bot.sandbox.world import ACCOUNT
-from bot.usage import repricing, store
+from bot.usage import hour_store, repricing
 
 from ..genstudio import use
 from ..stage import OpenStage, Stage
@@ -16,7 +16,7 @@ async def spent(stage: Stage, *, now: bool) -> dict[int, Credits]:
     """By the days that it is ago: at the prices of now, or as it was booked."""
     at = stage.world.clock.now()
     async with stage.bot.database.read() as tx:
-        hours = await (repricing.spend_by_hour(tx, ACCOUNT, at) if now else store.spend_by_hour(tx, ACCOUNT))
+        hours = await (repricing.spend_by_hour(tx, ACCOUNT, at) if now else hour_store.spend_by_hour(tx, ACCOUNT))
     return {round((at - hour) / timedelta(days=1)): credits for hour, credits in hours.items()}
 
 

@@ -13,7 +13,7 @@ from bot.db.engine import Database
 from bot.money import Credits
 from bot.prices import store as prices
 from bot.sandbox.clock import WindableClock
-from bot.usage import store
+from bot.usage import hour_store
 from bot.usage.parking import Parking
 from bot.usage.rating import Rater
 from bot.usage.rollup import Rollup
@@ -41,7 +41,7 @@ async def roll_up(database: Database, clock: WindableClock, rollup: Rollup | Non
 async def hours(database: Database, account: str = "acme") -> dict[float, int]:
     """Nano-credits by the hour, counted from noon."""
     async with database.read() as tx:
-        spent = await store.spend_by_hour(tx, account)
+        spent = await hour_store.spend_by_hour(tx, account)
     return {(hour - NOON) / timedelta(hours=1): credits.nano for hour, credits in spent.items()}
 
 
@@ -110,7 +110,7 @@ async def test_days_are_counted_where_the_account_is_and_those_without_use_are_t
 
     first, zone = date(2026, 11, 2), ZoneInfo("Europe/Copenhagen")
     async with metered.read() as tx:
-        spent = await store.spend_by_day_and_model(tx, "acme", zone, first, first + timedelta(days=2))
+        spent = await hour_store.spend_by_day_and_model(tx, "acme", zone, first, first + timedelta(days=2))
     assert list(spent.items()) == [
         (first, {}),
         (first + timedelta(days=1), {"openai gpt": Credits(6_000)}),

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Row, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.db.upsert import insert_into
 from bot.money import Usd
 from bot.purchases.asking.model import Limit, Request, State
 from bot.purchases.asking.tables import limits, requests
@@ -16,7 +16,7 @@ from bot.purchases.asking.tables import limits, requests
 async def add(tx: AsyncConnection, request: Request) -> bool:
     """Write a new request down. False when its nonce is there already."""
     added = await tx.execute(
-        _insert(tx, requests)
+        insert_into(requests, tx)
         .values(
             id=request.id,
             nonce=request.nonce,
@@ -77,21 +77,17 @@ async def due(tx: AsyncConnection, now: datetime, limit: int) -> Sequence[str]:
 
 async def limit_of(tx: AsyncConnection, account_id: str) -> Limit | None:
     """None where nobody ever set one."""
-    row = (await tx.execute(select(limits).where(limits.c.account_id == account_id))).one_or_none()
+    row = (await tx.execute(_LIMIT, {"of_account": account_id})).one_or_none()
     return None if row is None else Limit(None if row.cents is None else Usd(row.cents), row.set_by, row.set_at)
 
 
 async def set_limit(tx: AsyncConnection, account_id: str, limit: Limit) -> None:
     values = {"cents": limit.amount and limit.amount.cents, "set_by": limit.set_by, "set_at": limit.set_at}
     await tx.execute(
-        _insert(tx, limits)
+        insert_into(limits, tx)
         .values(account_id=account_id, **values)
         .on_conflict_do_update(index_elements=["account_id"], set_=values)
     )
-
-
-def _insert(tx: AsyncConnection, table: Any) -> Any:
-    return (postgresql if tx.dialect.name == "postgresql" else sqlite).insert(table)
 
 
 async def _one(tx: AsyncConnection, condition: Any, *, lock: bool = False) -> Request | None:
@@ -127,3 +123,7 @@ def _request(row: Row[Any]) -> Request:
         first_by=row.first_by,
         decided_by=row.decided_by,
     )
+
+
+# Built once: building it takes as long as running it.
+_LIMIT = select(limits).where(limits.c.account_id == bindparam("of_account"))
