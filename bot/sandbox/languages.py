@@ -1,5 +1,6 @@
 """The languages on offer in the sandbox: those of the bot, as a profile at Slack names them and by their own names."""
 
+from functools import cache
 from typing import Final
 
 from babel import Locale
@@ -22,4 +23,7 @@ def own_name(language: str) -> str:
     return own[0].upper() + own[1:]
 
 
-LANGUAGES: Final = tuple((of_slack(language), own_name(language)) for language in languages())
+@cache
+def on_offer() -> tuple[tuple[str, str], ...]:
+    """Each as Slack's locale and its own name."""
+    return tuple((of_slack(language), own_name(language)) for language in languages())

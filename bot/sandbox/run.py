@@ -20,7 +20,7 @@ from bot.prices.files import starting_table
 from bot.sandbox.books import Books
 from bot.sandbox.genstudio import WORKS, GenStudio, Model
 from bot.sandbox.genstudio import Account as StudioAccount
-from bot.sandbox.languages import LANGUAGES
+from bot.sandbox.languages import on_offer
 from bot.sandbox.page import Page
 from bot.sandbox.world import ACCOUNT, OWNER, ROLES, World
 from bot.slack import names
@@ -91,7 +91,7 @@ async def page(port: int) -> AsyncIterator[str]:
             world.clock,
             Books(bot).read,
             partial(wind, world, bot),
-            languages=LANGUAGES,
+            languages=on_offer(),
             mails=world.mail.mails,
             roles=ROLES,
         )

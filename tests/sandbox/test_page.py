@@ -27,7 +27,7 @@ from starlette.routing import Route
 from bot.sandbox import genstudio
 from bot.sandbox.clock import WindableClock
 from bot.sandbox.genstudio import GenStudio, Model
-from bot.sandbox.languages import LANGUAGES, own_name
+from bot.sandbox.languages import on_offer, own_name
 from bot.sandbox.mail import Received
 from bot.sandbox.page import Account, Entry, LedgerView, Page, Purchase, stream
 from bot.sandbox.page import markdown as standard_markdown
@@ -153,7 +153,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
         workspace.base_url, workspace.request_url = slack_url, bot_url
         studio = GenStudio(bot_url, "cb_secret", clock, [genstudio.Account("acme", "Acme Labs")], MODELS)
         mails: list[Received] = []
-        page = Page(workspace, stripe, studio, clock, ledger, wind, languages=LANGUAGES, mails=mails, roles=ROLES)
+        page = Page(workspace, stripe, studio, clock, ledger, wind, languages=on_offer(), mails=mails, roles=ROLES)
         async with served(page.app) as url, httpx.AsyncClient(base_url=url, timeout=10) as http:
             made = Sandbox(workspace, stripe, clock, bot, http, mails=mails)
             yield made
@@ -456,7 +456,7 @@ async def test_a_person_changes_their_language(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("language", languages())
 def test_each_language_of_the_bot_can_be_chosen_and_is_understood(language: str) -> None:
-    [locale] = [locale for locale, name in LANGUAGES if name == own_name(language)]
+    [locale] = [locale for locale, name in on_offer() if name == own_name(language)]
 
     assert re.fullmatch("[a-z]{2}-[A-Z]{2}", locale)
     assert texts_for(locale).language == language
