@@ -116,7 +116,7 @@ def said(window: Window, words: str) -> Locator:
 async def the_chart_and_its_table_agree(digest: Locator) -> None:
     """A bar for each model and day that cost something, and its figure below."""
     table = digest.locator(".table-holder")
-    await expect(digest.get_by_test_id("chart").locator("svg")).to_be_visible()
+    await digest.get_by_test_id("chart").locator("svg").wait_for()
     bars = [await title.text_content() for title in await digest.locator("rect.bar title").all()]
     assert len(bars) == 7 * 3
     for bar in bars:

@@ -49,7 +49,7 @@ class Window:
         """Look at the sandbox as Anna in #ai-credits."""
         assert isinstance(self.page, Page)
         await self.page.goto(address)
-        await expect(self.page.get_by_test_id("connected")).to_be_visible()
+        await self.page.get_by_test_id("connected").wait_for()
 
     async def side_by_side(self) -> tuple["Window", "Window"]:
         """Show somebody else next to the person who looks: the two windows."""
@@ -57,7 +57,7 @@ class Window:
         sides = [await self.page.wait_for_selector(f"iframe[name={name}]") for name in ("left", "right")]
         left, right = [Window(frame) for side in sides if (frame := await side.content_frame())]
         for window in (left, right):
-            await expect(window.page.get_by_test_id("composer")).to_be_visible()
+            await window.page.get_by_test_id("composer").wait_for()
         return left, right
 
     async def speak(self, language: str) -> None:
@@ -80,7 +80,7 @@ class Window:
     async def ask_to_buy(self, text: str) -> None:
         """Open the form by the command and wait until it says how it will be paid."""
         await self.say(f"/buy-credits {text}")
-        await expect(self.form.get_by_text(re.compile("Pay with|Stripe’s page|Betal med")).first).to_be_visible()
+        await self.form.get_by_text(re.compile("Pay with|Stripe’s page|Betal med")).first.wait_for()
 
     async def press(self, name: str) -> None:
         await self.form.get_by_role("button", name=name, exact=True).last.click()
@@ -93,7 +93,7 @@ class Window:
         """Buy by the saved card, from the command to the closed form."""
         await self.ask_to_buy(amount)
         await self.press(submit)
-        await expect(self.form.get_by_role("link")).to_be_visible()  # the receipt
+        await self.form.get_by_role("link").wait_for()  # the receipt
         await self.close(close)
 
     async def use(self, model: str, work: str, *, account: str = "Acme Labs") -> None:
