@@ -76,6 +76,13 @@ def postgres() -> Iterator[URL]:
 
 
 @pytest.fixture(scope="session")
+def postgres_connection(postgres: URL) -> Iterator[psycopg.Connection]:
+    """One for all that is done to whole databases: to begin one takes the server half as long as to make a database."""
+    with psycopg.connect(_plain(postgres), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
 def template_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SQLite file with all tables, to be copied: quicker than making them again for each test."""
     file = tmp_path_factory.mktemp("template") / "credits.db"
@@ -84,11 +91,10 @@ def template_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def template(postgres: URL) -> str:
+def template(postgres: URL, postgres_connection: psycopg.Connection) -> str:
     """As ``template_file``, on PostgreSQL."""
     name = "credits_template"
-    with psycopg.connect(_plain(postgres), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} STRATEGY file_copy".encode())
+    postgres_connection.execute(f"CREATE DATABASE {name} STRATEGY file_copy".encode())
     asyncio.run(_upgrade(postgres.set(database=name)))
     return name
 
@@ -129,14 +135,13 @@ def _with_all_tables(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator
 
 def _copy(request: pytest.FixtureRequest, template: str) -> Iterator[str]:
     """A database in which nobody may wait for somebody who waits for them, unless that is what the test is about."""
-    server = request.getfixturevalue("postgres")
+    connection = request.getfixturevalue("postgres_connection")
     name = f"test_{next(_numbers)}"
-    with psycopg.connect(_plain(server), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy".encode())
-        yield server.set(database=name).render_as_string(hide_password=False)
-        query = "SELECT deadlocks FROM pg_stat_database WHERE datname = %s"
-        [deadlocks] = connection.execute(query, [name]).fetchall()
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy".encode())
+    yield request.getfixturevalue("postgres").set(database=name).render_as_string(hide_password=False)
+    query = "SELECT deadlocks FROM pg_stat_database WHERE datname = %s"
+    [deadlocks] = connection.execute(query, [name]).fetchall()
+    connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
     assert deadlocks == (0,) or request.node.get_closest_marker("deadlocks"), "each takes PostgreSQL a second to find"
 
 
