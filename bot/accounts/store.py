@@ -51,8 +51,7 @@ async def terms(tx: AsyncConnection, account_ids: Collection[str]) -> Sequence[t
     found: list[tuple[str, Plan, Credits]] = []
     wanted = sorted(account_ids)
     for first in range(0, len(wanted), 1_000):
-        query = select(accounts.c.id, accounts.c.plan, accounts.c.overdraft_nano)
-        rows = await tx.execute(query.where(accounts.c.id.in_(wanted[first : first + 1_000])))
+        rows = await tx.execute(_TERMS, {"of": wanted[first : first + 1_000]})
         found += [(row.id, Plan(row.plan), Credits(row.overdraft_nano)) for row in rows]
     return found
 
@@ -88,6 +87,9 @@ _WITH_OWNERS = (
     select(accounts, owners.c.user_id)
     .outerjoin(owners, owners.c.account_id == accounts.c.id)
     .order_by(accounts.c.id, owners.c.user_id)
+)
+_TERMS = select(accounts.c.id, accounts.c.plan, accounts.c.overdraft_nano).where(
+    accounts.c.id.in_(bindparam("of", expanding=True))
 )
 _ADD, _ADD_OWNERS = insert(accounts), insert(owners)
 _OF_ID = _WITH_OWNERS.where(accounts.c.id == bindparam("of_id"))

@@ -123,8 +123,8 @@ async def watch(tx: AsyncConnection, account_id: str, low: Credits | None, high:
     """Note the account among the crossings when its balance comes down to ``low`` or up to ``high``; forget others."""
     await _lock_head(tx, account_id)
     bounds = {"low": low and low.nano, "high": high and high.nano}
-    await tx.execute(update(balances).where(balances.c.account_id == account_id).values(bounds))
-    await tx.execute(delete(crossings).where(crossings.c.account_id == account_id))
+    await tx.execute(_WATCH, {"of_account": account_id, **bounds})
+    await tx.execute(_FORGET_CROSSINGS, {"of_account": account_id})
 
 
 async def crossed(tx: AsyncConnection, limit: int) -> Sequence[str]:
@@ -315,6 +315,8 @@ def _content(entry: Entry, at: datetime) -> dict[str, Any]:
 
 
 # Statements are built once: building them again takes as long as running them.
+_WATCH = update(balances).where(balances.c.account_id == bindparam("of_account"))
+_FORGET_CROSSINGS = delete(crossings).where(crossings.c.account_id == bindparam("of_account"))
 _CROSSED = select(crossings.c.account_id).order_by(crossings.c.seq, crossings.c.account_id).limit(bindparam("most"))
 _LATER = select(entries).where(entries.c.seq > bindparam("after")).order_by(entries.c.seq)
 _ORPHANS = (

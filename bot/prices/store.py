@@ -28,19 +28,16 @@ async def load(tx: AsyncConnection) -> tuple[PriceList, Markups]:
 
 async def every(tx: AsyncConnection) -> list[Price]:
     """Every price, oldest first."""
-    return await _prices(tx, select(prices))
+    return await _prices(tx, _EVERY)
 
 
 async def changed_since(tx: AsyncConnection, moment: datetime) -> list[Price]:
     """Every price of the models of which another than the first one has begun, or will begin, since then."""
-    of_model = tuple_(prices.c.provider, prices.c.model)
-    changed = select(prices.c.provider, prices.c.model).group_by(prices.c.provider, prices.c.model)
-    since_then = changed.having(func.count() > 1, func.max(prices.c.effective_at) > moment)
-    return await _prices(tx, select(prices).where(of_model.in_(since_then)))
+    return await _prices(tx, _CHANGED, since=moment)
 
 
-async def _prices(tx: AsyncConnection, query: Select[Any]) -> list[Price]:
-    rows = await tx.execute(query.order_by(prices.c.effective_at, prices.c.id))
+async def _prices(tx: AsyncConnection, query: Select[Any], **of: object) -> list[Price]:
+    rows = await tx.execute(query, of)
     return [
         Price(
             id=row.id,
@@ -63,11 +60,20 @@ async def begun(tx: AsyncConnection, now: datetime) -> int:
     return found
 
 
+# Built once: building them takes as long as running them.
+_EVERY = select(prices).order_by(prices.c.effective_at, prices.c.id)
+_CHANGED = _EVERY.where(
+    tuple_(prices.c.provider, prices.c.model).in_(
+        select(prices.c.provider, prices.c.model)
+        .group_by(prices.c.provider, prices.c.model)
+        .having(func.count() > 1, func.max(prices.c.effective_at) > bindparam("since"))
+    )
+)
 _COUNTS = [
     select(func.count()).where(table.c.effective_at <= bindparam("now")).scalar_subquery()
     for table in (prices, markups)
 ]
-_BEGUN = select(_COUNTS[0] + _COUNTS[1])  # built once: building it again takes as long as running it
+_BEGUN = select(_COUNTS[0] + _COUNTS[1])
 
 
 async def add(tx: AsyncConnection, price: Price, at: datetime) -> bool:

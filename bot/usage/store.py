@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import Select, func, insert, select, text, tuple_, update
+from sqlalchemy import Select, bindparam, func, insert, select, text, tuple_, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -165,12 +165,8 @@ async def release(tx: AsyncConnection, rows: Sequence[Row], batch: int) -> None:
     """Give parked events their cost, and their batch unless they stay parked. Raise ``ReleasedBefore``."""
     for row in rows:
         released = {"price": row.price, "markup": row.markup, "nano": row.nano, "parked": row.parked}
-        changed = await tx.execute(
-            update(events)
-            .where(events.c.source == row.source, events.c.key == row.key, events.c.parked.is_not(None))
-            .values(batch=None if row.parked else batch, **released)
-        )
-        if not changed.rowcount:
+        of_event = {"of_source": row.source, "of_key": row.key, "batch": None if row.parked else batch}
+        if not (await tx.execute(_RELEASE, of_event | released)).rowcount:
             raise ReleasedBefore
 
 
@@ -392,6 +388,9 @@ _AFFORDABLE = (
         events.c.parked == Parked.OVERDRAWN,
         func.coalesce(balances.c.nano, 0) - events.c.nano >= -accounts.c.overdraft_nano,
     )
+)
+_RELEASE = update(events).where(
+    events.c.source == bindparam("of_source"), events.c.key == bindparam("of_key"), events.c.parked.is_not(None)
 )
 _BOOKED = select(func.count()).where(events.c.batch.is_not(None))
 _DEBITS = (
