@@ -141,6 +141,7 @@ async def test_a_worker_that_hangs_past_its_lease_is_overtaken(
         for _ in range(3):
             await stage.wind(60)
         await stage.until(lambda: len(stage.faults.hits) >= 2)
+        assert "purchase waits" not in stage.log.getvalue(), "the first one gave up before"
 
     await stage.became("settled", within=120)
     await stage.said("credited")
