@@ -20,7 +20,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from bot import faultpoint
+from bot import faultpoint, logs
 from bot.app import Bot
 from bot.cli import main
 from bot.cli.common import asynchronous
@@ -130,7 +130,9 @@ async def _run_ahead(seconds: float) -> None:
     clock.wind(seconds)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with Bot.open(Settings.read(), clock=clock):
+    settings = Settings.read()
+    logs.configure(settings.log_level, sys.stderr, secrets=settings.secrets)
+    async with Bot.open(settings, clock=clock):
         await stop.wait()
     sys.exit()
 

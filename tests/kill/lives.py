@@ -380,7 +380,8 @@ class Stand:
         async with self.database() as database, asyncio.timeout(PATIENCE):
             while True:
                 async with database.read() as tx:
-                    looked_at = or_(rows.c.lease_until.is_not(None), rows.c.check_at <= self.world.clock.now())
+                    now = self.world.clock.now()
+                    looked_at = or_(rows.c.lease_until > now, rows.c.check_at <= now)  # leases of the dead are over
                     busy = await tx.scalar(select(func.count()).select_from(rows).where(looked_at))
                     if not busy and not (await outbox.waiting(tx)).count:
                         return
