@@ -311,12 +311,12 @@ class Stage:
 
     @asynccontextmanager
     async def held_database(self) -> AsyncIterator[None]:
-        """Nobody else can store events meanwhile."""
+        """Nobody else can store events or settings of warnings meanwhile."""
         held, let_go = asyncio.Event(), asyncio.Event()
 
         async def hold(tx: Any) -> None:
             if not self.bot.database.is_sqlite:
-                await tx.execute(text("LOCK TABLE usage_events IN EXCLUSIVE MODE"))
+                await tx.execute(text("LOCK TABLE usage_events, alert_settings IN EXCLUSIVE MODE"))
             held.set()
             await let_go.wait()
 

@@ -344,6 +344,8 @@ async def test_a_kill_between_the_debit_and_the_warning_loses_no_warning(account
 
 async def test_what_nobody_noticed_is_found_within_the_hour_and_counted(account: Account) -> None:
     stage = account.stage
+    if not stage.bot.database.is_sqlite:
+        pytest.skip("the trigger that loses a crossing is written for SQLite")
     lose = "CREATE TRIGGER deaf BEFORE INSERT ON ledger_crossings BEGIN SELECT RAISE(IGNORE); END"
     await stage.eventually(account.looked_at, within=10, step=2.1)
     await account.spend(14)

@@ -225,6 +225,7 @@ async def test_the_right_is_looked_at_before_anything_is_asked_of_stripe(stage: 
     stage.faults.arm("users.info", Kind.STATUS, None, code=503)
     await stage.wind(minutes=6)
     assert (await stage.slack.submit(OWNER)).ok, "Slack does not say who this is; the charge will ask again"
+    await stage.until(lambda: "purchase waits" in stage.log.getvalue())
     await stage.change(owners=frozenset({SECOND_OWNER}))
     stage.faults.disarm()
 
