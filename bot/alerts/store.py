@@ -55,7 +55,7 @@ async def set_up(tx: AsyncConnection, account_id: str, wanted: SetUp) -> None:
         "set_at": wanted.set_at,
     }
     await tx.execute(
-        insert_into(settings, tx)
+        insert_into(settings, tx.dialect.name)
         .values(account_id=account_id, **values)
         .on_conflict_do_update(index_elements=["account_id"], set_=values)
     )
@@ -82,7 +82,7 @@ async def keep(tx: AsyncConnection, account_id: str, changed: Iterable[Episode])
     for each in changed:
         values = asdict(each)
         await tx.execute(
-            insert_into(episodes, tx)
+            insert_into(episodes, tx.dialect.name)
             .values(account_id=account_id, **values)
             .on_conflict_do_update(index_elements=["id"], set_=values)
         )
@@ -105,7 +105,7 @@ async def due(tx: AsyncConnection, now: datetime, limit: int) -> Sequence[str]:
 
 async def heed_prices(tx: AsyncConnection, begun: int, now: datetime) -> None:
     """Let the time have come of every account that time may warn, once for so many prices and markups."""
-    new = insert_into(versions, tx).values(name=_PRICES, n=begun)
+    new = insert_into(versions, tx.dialect.name).values(name=_PRICES, n=begun)
     first = await tx.execute(
         new.on_conflict_do_update(index_elements=["name"], set_={"n": begun}, where=versions.c.n < begun).returning(
             versions.c.n
@@ -152,7 +152,7 @@ async def never_again(tx: AsyncConnection, limit: int) -> Sequence[str]:
 async def look_again(tx: AsyncConnection, account_id: str, due_at: datetime | None) -> None:
     """Look at the account then; or, without a time, when its balance leaves its bounds."""
     await tx.execute(
-        insert_into(looks, tx)
+        insert_into(looks, tx.dialect.name)
         .values(account_id=account_id, due_at=due_at)
         .on_conflict_do_update(index_elements=["account_id"], set_={"due_at": due_at})
     )
@@ -202,7 +202,7 @@ async def with_dead_places(tx: AsyncConnection) -> Sequence[str]:
 
 async def give_up(tx: AsyncConnection, account_id: str, place: str, error: str, at: datetime) -> bool:
     """Do not use the place any more. False when that is known."""
-    new = insert_into(dead_places, tx).values(account_id=account_id, place=place, error=error, since=at)
+    new = insert_into(dead_places, tx.dialect.name).values(account_id=account_id, place=place, error=error, since=at)
     return (await tx.execute(new.on_conflict_do_nothing().returning(dead_places.c.place))).scalar() is not None
 
 
@@ -226,7 +226,7 @@ async def owners_to_ask_about(tx: AsyncConnection, before: datetime, limit: int)
 async def keep_owner(tx: AsyncConnection, user_id: str, person: Person, at: datetime) -> None:
     """``person`` is what Slack told of them, which may be under an id of their organisation."""
     values = {"locale": person.locale, "time_zone": person.time_zone, "address": person.email, "asked_at": at}
-    new = insert_into(known_owners, tx).values(user_id=user_id, **values)
+    new = insert_into(known_owners, tx.dialect.name).values(user_id=user_id, **values)
     await tx.execute(new.on_conflict_do_update(index_elements=["user_id"], set_=values))
 
 

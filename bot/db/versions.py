@@ -6,7 +6,7 @@ from sqlalchemy import Column, Executable, Table, Text, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.db.columns import Whole, metadata
-from bot.db.upsert import insert_in
+from bot.db.upsert import insert_into
 
 versions = Table(
     "versions",
@@ -33,7 +33,7 @@ async def changed(tx: AsyncConnection, name: str) -> None:
 def _changing(dialect: str) -> Executable:
     """Built once: building it again takes as long as running it."""
     more = {"n": versions.c.n + 1}
-    return insert_in(dialect, versions).on_conflict_do_update(index_elements=["name"], set_=more)
+    return insert_into(versions, dialect).on_conflict_do_update(index_elements=["name"], set_=more)
 
 
 _CURRENT = select(versions.c.n).where(versions.c.name == bindparam("of"))

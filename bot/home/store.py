@@ -41,7 +41,9 @@ async def keep(tx: AsyncConnection, visit: Visit) -> None:
         "shown": visit.shown,
     }
     await tx.execute(
-        insert_into(visits, tx).values(**who, **now).on_conflict_do_update(index_elements=list(who), set_=now)
+        insert_into(visits, tx.dialect.name)
+        .values(**who, **now)
+        .on_conflict_do_update(index_elements=list(who), set_=now)
     )
 
 

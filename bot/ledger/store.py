@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.db.columns import Instant, Json
 from bot.db.engine import must
-from bot.db.upsert import insert_in, insert_into
+from bot.db.upsert import insert_into
 from bot.ledger.model import BelowFloor, Booked, Entry, EntryConflict, accounts_in, book_of, digest, link
 from bot.ledger.tables import balances, crossings, entries, postings
 from bot.money import Credits
@@ -116,7 +116,7 @@ def _crosses(nano: int, low: int | None, high: int | None) -> bool:
 
 async def _note_crossings(tx: AsyncConnection, account_ids: Sequence[str], seq: int) -> None:
     noted = [{"account_id": account_id, "seq": seq} for account_id in account_ids]
-    await tx.execute(insert_into(crossings, tx).on_conflict_do_nothing(), noted)
+    await tx.execute(insert_into(crossings, tx.dialect.name).on_conflict_do_nothing(), noted)
 
 
 async def watch(tx: AsyncConnection, account_id: str, low: Credits | None, high: Credits | None) -> None:
@@ -402,14 +402,14 @@ _GUARDED = text(  # 58: before each statement that updates, deletes or truncates
 @cache
 def _begin_once(dialect: str) -> Executable:
     """The first balance of an account, unless somebody else has begun it."""
-    new = insert_in(dialect, balances)
+    new = insert_into(balances, dialect)
     return new.on_conflict_do_nothing()
 
 
 @cache
 def _book_once(dialect: str) -> Executable:
     """An entry, unless its cause has one; then no number comes back."""
-    new = insert_in(dialect, entries)
+    new = insert_into(entries, dialect)
     return new.on_conflict_do_nothing(index_elements=["cause"]).returning(entries.c.seq)
 
 

@@ -44,7 +44,7 @@ async def owe_mail(tx: AsyncConnection, mail: Mail, at: datetime) -> bool:
     """
     mail = checked(mail)
     owed = await tx.execute(
-        insert_into(mails, tx)
+        insert_into(mails, tx.dialect.name)
         .values(
             key=mail.key,
             recipient=mail.to,

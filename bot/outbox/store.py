@@ -12,7 +12,7 @@ from sqlalchemy import Executable, Integer, and_, bindparam, case, delete, func,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.db.leases import Leases
-from bot.db.upsert import insert_in
+from bot.db.upsert import insert_into
 from bot.outbox.model import LEASE, LONGEST_WAIT, TOKEN_REFUSED, Channel, Message, Owed, User
 from bot.outbox.tables import outbox
 
@@ -64,7 +64,7 @@ async def owe(tx: AsyncConnection, message: Message, at: datetime) -> None:
 @cache
 def _owing(dialect: str) -> Executable:
     """The statement of ``owe``, built once: building it takes as long as running it."""
-    new = insert_in(dialect, outbox)
+    new = insert_into(outbox, dialect)
     moved = or_(
         _row.user_id.is_distinct_from(new.excluded.user_id),
         and_(new.excluded.user_id.is_(None), _row.channel.is_distinct_from(new.excluded.channel)),

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.accounts.model import Workspace
 from bot.db.columns import Instant
 from bot.db.leases import Leases
-from bot.db.upsert import insert_in, insert_into
+from bot.db.upsert import insert_into
 from bot.money import Credits, Usd
 from bot.payments.gateway import Card, Hint
 from bot.purchases.model import CREDITED, FARTHEST_LOOK, LEASE, LIVE, PayWith, Purchase, Status
@@ -186,7 +186,7 @@ async def reversed_so_far(tx: AsyncConnection, reversal_id: str) -> tuple[Usd, i
 async def set_reversed(tx: AsyncConnection, reversal_id: str, purchase_id: str, amount: Usd, n: int) -> None:
     now = {"cents": amount.cents, "n": n}
     await tx.execute(
-        insert_into(reversals, tx)
+        insert_into(reversals, tx.dialect.name)
         .values(id=reversal_id, purchase_id=purchase_id, **now)
         .on_conflict_do_update(index_elements=["id"], set_=now)
     )
@@ -198,7 +198,7 @@ async def cursor(tx: AsyncConnection, name: str) -> datetime | None:
 
 async def set_cursor(tx: AsyncConnection, name: str, at: datetime) -> None:
     await tx.execute(
-        insert_into(cursors, tx)
+        insert_into(cursors, tx.dialect.name)
         .values(name=name, at=at)
         .on_conflict_do_update(index_elements=["name"], set_={"at": at})
     )
@@ -306,7 +306,7 @@ _LOG = insert(log).values(
 
 @cache
 def _adding(dialect: str) -> Executable:
-    return insert_in(dialect, purchases).on_conflict_do_nothing(index_elements=["nonce"]).returning(_row.id)
+    return insert_into(purchases, dialect).on_conflict_do_nothing(index_elements=["nonce"]).returning(_row.id)
 
 
 def _purchase(row: Row[Any]) -> Purchase:

@@ -16,7 +16,7 @@ from bot.support.tables import cases, entries
 async def add_case(tx: AsyncConnection, case: Case) -> bool:
     """False when another case has this number."""
     added = await tx.execute(
-        insert_into(cases, tx)
+        insert_into(cases, tx.dialect.name)
         .values(
             number=case.number,
             enterprise_id=case.workspace.enterprise_id,

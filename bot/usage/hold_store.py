@@ -27,7 +27,7 @@ async def add(tx: AsyncConnection, hold: Hold) -> bool:
         "expires_at": hold.expires_at,
         "state": hold.state,
     }
-    new = insert_into(holds, tx).on_conflict_do_nothing().returning(holds.c.id)
+    new = insert_into(holds, tx.dialect.name).on_conflict_do_nothing().returning(holds.c.id)
     return (await tx.execute(new, values)).scalar() is not None
 
 

@@ -34,7 +34,7 @@ async def rolled_up(tx: AsyncConnection) -> int:
 async def hold_still(tx: AsyncConnection) -> int:
     """As ``rolled_up``; and whoever asks is the only one who goes on."""
     rolling = {"name": _HOURS, "n": 0}
-    await tx.execute(insert_into(versions.versions, tx).on_conflict_do_nothing(), rolling)
+    await tx.execute(insert_into(versions.versions, tx.dialect.name).on_conflict_do_nothing(), rolling)
     query = select(versions.versions.c.n).where(versions.versions.c.name == _HOURS)
     done: int = (await tx.execute(query.with_for_update())).scalar_one()
     return done
@@ -57,7 +57,9 @@ async def roll_up(tx: AsyncConnection, after: int, upto: int) -> None:
         .where(events.c.batch.in_(batches))
         .group_by(events.c.account_id, hour, events.c.model)
     )
-    added = insert_into(hours, tx).from_select(["account_id", "hour", "model", "events", "tokens", "nano"], spent)
+    added = insert_into(hours, tx.dialect.name).from_select(
+        ["account_id", "hour", "model", "events", "tokens", "nano"], spent
+    )
     sums = {name: hours.c[name] + added.excluded[name] for name in ("events", "tokens", "nano")}
     await tx.execute(added.on_conflict_do_update(index_elements=["account_id", "hour", "model"], set_=sums))
     await tx.execute(update(versions.versions).where(versions.versions.c.name == _HOURS).values(n=upto))

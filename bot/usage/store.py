@@ -268,10 +268,12 @@ async def numbers(
     """The numbers that stand for these sources and models in events; new ones get theirs now."""
     names, pairs = sorted(new_sources), sorted(new_models)
     if names:
-        await tx.execute(insert_into(sources, tx).on_conflict_do_nothing(), [{"name": name} for name in names])
+        await tx.execute(
+            insert_into(sources, tx.dialect.name).on_conflict_do_nothing(), [{"name": name} for name in names]
+        )
     if pairs:
         await tx.execute(
-            insert_into(models, tx).on_conflict_do_nothing(),
+            insert_into(models, tx.dialect.name).on_conflict_do_nothing(),
             [{"provider": provider, "model": model} for provider, model in pairs],
         )
     of_source = await tx.execute(select(sources).where(sources.c.name.in_(names)))

@@ -16,7 +16,7 @@ from bot.purchases.asking.tables import limits, requests
 async def add(tx: AsyncConnection, request: Request) -> bool:
     """Write a new request down. False when its nonce is there already."""
     added = await tx.execute(
-        insert_into(requests, tx)
+        insert_into(requests, tx.dialect.name)
         .values(
             id=request.id,
             nonce=request.nonce,
@@ -84,7 +84,7 @@ async def limit_of(tx: AsyncConnection, account_id: str) -> Limit | None:
 async def set_limit(tx: AsyncConnection, account_id: str, limit: Limit) -> None:
     values = {"cents": limit.amount and limit.amount.cents, "set_by": limit.set_by, "set_at": limit.set_at}
     await tx.execute(
-        insert_into(limits, tx)
+        insert_into(limits, tx.dialect.name)
         .values(account_id=account_id, **values)
         .on_conflict_do_update(index_elements=["account_id"], set_=values)
     )
