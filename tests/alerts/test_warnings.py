@@ -347,7 +347,7 @@ async def test_what_nobody_noticed_is_found_within_the_hour_and_counted(account:
     if not stage.bot.database.is_sqlite:
         pytest.skip("the trigger that loses a crossing is written for SQLite")
     lose = "CREATE TRIGGER deaf BEFORE INSERT ON ledger_crossings BEGIN SELECT RAISE(IGNORE); END"
-    await stage.eventually(account.looked_at, within=10, step=2.1)
+    await account.waits_for_use()
     await account.spend(14)
     await stage.eventually(account.used_before, within=10, step=2.1)
     await stage.bot.database.write(lambda tx: tx.execute(text(lose)))
