@@ -289,8 +289,8 @@ async def test_where_the_channel_is_gone_the_owners_hear_it_and_why(account: Acc
     assert any("archived" in each.text for each in stage.slack.messages(stage.slack.dm(OWNER)))
 
 
-async def test_where_slack_takes_nothing_any_more_the_owners_get_one_mail(open_stage: OpenStage) -> None:
-    stage = await open_stage(scopes=["users:read.email"])
+async def test_where_slack_takes_nothing_any_more_the_owners_get_one_mail(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage(scopes=["users:read.email"])
     account = await Account.open(stage)
     await account.spend(16)
     await account.warned("almost out of credits")

@@ -131,8 +131,8 @@ async def test_a_guest_sees_no_statement(stage: Stage) -> None:
 # ── the file ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_file_lies_in_ones_messages_and_runs_no_formula(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_the_file_lies_in_ones_messages_and_runs_no_formula(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     stage.slack.scopes.add("files:write")
     await stage.bought("25")
     await stage.price(model="=1+1")

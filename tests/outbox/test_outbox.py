@@ -1,8 +1,9 @@
-"""The outbox through its front door: messages are owed, Slack behaves badly, in the end it shows what it ought to."""
+"""The outbox through its front door: messages are owed, bots die or freeze, in the end Slack shows what it ought to.
+
+What Slack itself can do to it is in ``test_slack_trouble.py``.
+"""
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -14,17 +15,12 @@ from bot import faultpoint
 from bot.db.engine import Database
 from bot.errors import Outage
 from bot.outbox import service, store
-from bot.outbox.model import LEASE, LONGEST_WAIT, Blocks, Channel, Message, Owed, User, backoff
+from bot.outbox.model import LEASE, LONGEST_WAIT, Channel, Owed, User, backoff
 from bot.outbox.service import MOST_PLACES_AT_ONCE, Outbox
 from bot.outbox.tables import outbox as table
 from bot.sandbox.faults import Kind
-from bot.slack.client import SlackClient
 
-from .world import OWNER, Killed, World, section
-
-POST = "chat.postMessage"
-UPDATE = "chat.update"
-
+from .world import OWNER, POST, Calls, Killed, World, stop, until
 
 # --- one living message
 
@@ -100,20 +96,7 @@ async def test_nothing_is_kept_open_in_the_database_while_slack_is_asked(world: 
     assert len(calls.made) > 1
 
 
-# --- trouble that passes
-
-
-@pytest.mark.parametrize("kind", [Kind.CUT_BEFORE, Kind.STATUS, Kind.HTML, Kind.RATE_LIMITED])
-@pytest.mark.parametrize("call", ["conversations.open", POST, UPDATE])
-async def test_a_failing_slack_delays_a_message_and_loses_none(world: World, call: str, kind: Kind) -> None:
-    world.workspace.scopes.add("im:history")
-    world.workspace.faults.arm(call, kind, times=2)
-    for words in ("Charging", "Paid"):
-        await world.owe("pur_1", words)
-        await world.deliver_all()
-
-    assert world.texts() == ["Paid"]
-    assert len(world.workspace.faults.hits) == 2
+# --- trying again
 
 
 async def test_failures_are_tried_again_ever_more_slowly(world: World) -> None:
@@ -148,191 +131,7 @@ def test_the_waits_double_up_to_five_minutes() -> None:
     assert backoff(3, 1.0) == timedelta(seconds=4)
 
 
-async def test_a_place_that_is_told_to_wait_waits_and_the_others_do_not(world: World) -> None:
-    world.workspace.add_person("U0BEN", "ben")
-    world.workspace.faults.arm(POST, Kind.RATE_LIMITED, retry_after=20)
-    await world.owe("pur_1", "Paid")
-    await world.outbox.deliver()
-    await world.owe("pur_2", "Paid too")
-    await world.owe("pur_3", "Paid as well", User("U0BEN"))
-    await world.outbox.deliver()
-    assert (world.texts(), world.texts("U0BEN")) == ([], ["Paid as well"])
-
-    world.clock.wind(19)
-    assert await world.outbox.deliver() == 0
-    world.clock.wind(1)
-    assert await world.outbox.deliver() == 2
-    assert sorted(world.texts()) == ["Paid", "Paid too"]
-
-
-async def test_a_lost_answer_is_looked_for_before_anything_is_posted_again(world: World) -> None:
-    world.workspace.scopes.add("im:history")
-    world.workspace.faults.arm(POST, Kind.CUT_AFTER)
-    await world.owe("pur_1", "Charging")
-    await world.outbox.deliver()
-    await world.owe("pur_1", "Paid")
-    await world.deliver_all()
-
-    assert world.texts() == ["Paid"]
-
-
-async def test_without_the_history_scope_a_lost_answer_is_the_one_case_of_a_message_seen_twice(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    world.workspace.faults.arm(POST, Kind.CUT_AFTER)
-    await world.owe("pur_1", "Charging")
-    await world.deliver_all()
-    await world.owe("pur_1", "Paid")
-    await world.deliver_all()
-
-    assert world.texts() == ["Charging", "Paid"]
-    assert "it may appear twice" in caplog.text
-
-
-@pytest.mark.parametrize("kind", [Kind.RATE_LIMITED, Kind.STATUS])
-async def test_a_post_that_certainly_did_not_happen_is_not_looked_for(world: World, kind: Kind) -> None:
-    world.workspace.faults.arm(POST, kind, code=200, body={"ok": False, "error": "message_limit_exceeded"})
-    calls = Calls(world.slack)
-    world.outbox = Outbox(world.database, calls, world.clock)
-    await world.owe("pur_1", "Paid")
-    await world.deliver_all()
-
-    assert [call.split()[0] for call in calls.made] == ["open_dm", "post", "post"]
-
-
-# --- trouble that does not pass
-
-
-async def test_a_channel_that_was_archived_is_given_up_and_said_so(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    place = world.workspace.add_channel("billing", [world.workspace.bot_user_id])
-    await world.owe("pur_1", "Charging", Channel(place.id))
-    await world.outbox.deliver()
-    world.workspace.archive(place.id)
-    await world.owe("pur_1", "Paid", Channel(place.id))
-    await world.outbox.deliver()
-
-    assert await world.dead() == [f"pur_1 to {place.id}: is_archived"]
-    assert "pur_1 cannot be delivered" in caplog.text
-    assert (await world.waiting()).count == 0
-
-    await world.owe("pur_1", "Paid, and more", Channel(place.id))
-    assert await world.outbox.deliver() == 0, "what is buried stays so"
-
-    await world.owe("pur_1", "Paid, and more")
-    await world.outbox.deliver()
-    assert world.texts() == ["Paid, and more"], "unless it goes somewhere else"
-    assert await world.dead() == []
-
-
-async def test_each_place_that_is_gone_is_given_up_after_one_try(world: World) -> None:
-    workspace = world.workspace
-    workspace.add_person("U0GONE", "gone", deleted=True)
-    workspace.add_person("U0BOT", "robot", is_bot=True)
-    stranger = workspace.add_channel("secret", private=True)
-    outside = workspace.add_channel("outside")
-    for key, to in enumerate(
-        (User("U0GONE"), User("U0BOT"), User("U0NOBODY"), Channel(stranger.id), Channel(outside.id))
-    ):
-        await world.owe(f"pur_{key}", "Paid", to)
-    await world.outbox.deliver()
-
-    reasons = {line.rpartition(": ")[2] for line in await world.dead()}
-    assert reasons == {"user_disabled", "cannot_dm_bot", "user_not_found", "channel_not_found", "not_in_channel"}
-    assert (await world.waiting()).count == 0
-
-
-async def test_what_a_revoked_token_stopped_is_sent_when_the_bot_starts_with_a_better_one(world: World) -> None:
-    world.workspace.token_trouble = "token_revoked"
-    await world.owe("pur_1", "Paid")
-    await world.outbox.deliver()
-    assert await world.dead() == [f"pur_1 to {OWNER}: token_revoked"]
-
-    world.workspace.token_trouble = ""
-    running = asyncio.create_task(world.another_bot().run())
-    await world.workspace.until(lambda: world.texts() == ["Paid"])
-    await stop(running)
-    assert await world.dead() == []
-
-
-async def test_a_message_that_somebody_deleted_is_posted_anew(world: World) -> None:
-    await world.owe("pur_1", "Charging")
-    await world.outbox.deliver()
-    world.workspace.erase(world.shown()[0])
-    await world.owe("pur_1", "Paid")
-    await world.outbox.deliver()
-
-    assert world.texts() == ["Paid"]
-
-
-async def test_a_message_too_old_to_be_edited_is_posted_anew(world: World) -> None:
-    await world.owe("pur_1", "Charging")
-    await world.outbox.deliver()
-    world.workspace.faults.arm(UPDATE, Kind.STATUS, code=200, body={"ok": False, "error": "edit_window_closed"})
-    world.workspace.faults.arm(POST, Kind.CUT_AFTER)
-    world.workspace.scopes.add("im:history")
-    await world.owe("pur_1", "Paid")
-    await world.deliver_all()
-
-    assert world.texts() == ["Charging", "Paid"]
-
-
-async def test_blocks_that_slack_does_not_take_are_left_out_and_the_text_goes_alone(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def owe(words: str, blocks: Blocks) -> None:
-        message = Message("pur_1", User(OWNER), words, blocks)
-        await world.database.write(lambda tx: store.owe(tx, message, world.clock.now()))
-        assert await world.outbox.deliver() == 1
-
-    def shown() -> tuple[str, int]:
-        [message] = world.shown()
-        return message.text, len(message.blocks)
-
-    await owe("Charging", [{"type": "chart_of_the_future"}])
-    assert shown() == ("Charging", 0)
-    await owe("Paid", section("*Paid*"))
-    assert shown() == ("Paid", 1)
-    await owe("Refunded", [{"type": "chart_of_the_future"}])
-    assert shown() == ("Refunded", 0)
-    assert [record.levelno for record in caplog.records].count(logging.ERROR) == 2
-    assert "chart_of_the_future" in caplog.text
-
-
-async def test_a_text_that_is_too_long_even_alone_is_cut(world: World) -> None:
-    await world.owe("pur_1", "x" * 50_000)
-    await world.outbox.deliver()
-
-    [message] = world.shown()
-    assert len(message.text) == 4_000
-    assert message.text.endswith("x…")
-
-
-async def test_a_message_with_nothing_in_it_is_given_up(world: World) -> None:
-    await world.database.write(lambda tx: store.owe(tx, Message("pur_1", User(OWNER), "", []), world.clock.now()))
-    await world.outbox.deliver()
-
-    assert await world.dead() == [f"pur_1 to {OWNER}: no_text"]
-
-
-# --- speed
-
-
-async def test_posts_in_one_place_are_a_second_apart_and_edits_are_not(world: World) -> None:
-    world.workspace.strict_rate = True
-    began = world.clock.monotonic()
-    for number in range(7):
-        await world.owe(f"pur_{number}", f"Paid {number}")
-    await world.outbox.deliver()
-    took = world.clock.monotonic() - began
-    assert 6 <= took < 9
-
-    for number in range(7):
-        await world.owe(f"pur_{number}", f"Refunded {number}")
-    await world.outbox.deliver()
-    assert world.clock.monotonic() - began - took < 3
-    assert world.texts() == [f"Refunded {number}" for number in range(7)]
+# --- each place by itself
 
 
 async def test_places_are_served_at_once_but_each_hears_one_thing_at_a_time(world: World) -> None:
@@ -366,28 +165,6 @@ async def test_a_place_hears_one_thing_at_a_time_however_many_ask_for_delivery(w
 
     assert calls.most_in_one_channel == 1
     assert world.texts() == [f"Paid {number}" for number in range(4)]
-
-
-async def test_a_place_in_trouble_does_not_hold_up_the_others(world: World) -> None:
-    world.workspace.add_person("U0BEN", "ben")
-    goes_on = asyncio.Event()
-
-    async def hang(seconds: float) -> None:
-        await goes_on.wait()
-
-    world.workspace.faults.sleep = hang
-    world.workspace.faults.arm("conversations.open", Kind.HANG)
-    await world.owe("pur_1", "Slow")
-    running = asyncio.create_task(world.outbox.run())
-    await until(lambda: bool(world.workspace.faults.hits))
-    await world.owe("pur_2", "Quick", User("U0BEN"))
-    world.outbox.nudge()
-
-    await world.workspace.until(lambda: world.texts("U0BEN") == ["Quick"])
-    assert world.texts() == []
-    goes_on.set()
-    await world.workspace.until(lambda: world.texts() == ["Slow"])
-    await stop(running)
 
 
 # --- death and other processes
@@ -516,20 +293,6 @@ async def test_running_it_delivers_at_a_nudge_and_sooner_or_later_without_one(
     await stop(running)
 
 
-async def test_more_places_than_can_be_served_at_once_follow_without_a_pause(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(service, "POLL_SECONDS", 60)
-    people = [f"U{number:04}" for number in range(2 * MOST_PLACES_AT_ONCE + 1)]
-    for person in people:
-        world.workspace.add_person(person, person.lower())
-        await world.owe(f"pur_{person}", "Paid", User(person))
-    running = asyncio.create_task(world.outbox.run())
-
-    await world.workspace.until(lambda: all(world.texts(person) == ["Paid"] for person in people))
-    await stop(running)
-
-
 @pytest.mark.parametrize("how", ["owed together", "another meanwhile", "changed meanwhile"])
 async def test_what_follows_in_the_same_place_follows_without_a_pause(
     world: World, monkeypatch: pytest.MonkeyPatch, how: str
@@ -614,25 +377,6 @@ async def test_a_message_is_not_told_twice_because_the_database_was_away_when_it
     assert world.texts() == ["Paid"]
 
 
-async def test_a_bug_is_logged_with_its_traceback_and_the_others_are_served(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def stumble(call: str) -> None:
-        if OWNER in call:
-            raise KeyError("a bug")
-
-    world.workspace.add_person("U0BEN", "ben")
-    calls = Calls(world.slack, after=stumble)
-    running = asyncio.create_task(Outbox(world.database, calls, world.clock).run())
-    await world.owe("pur_1", "Paid")
-    await world.owe("pur_2", "Paid too", User("U0BEN"))
-
-    await world.workspace.until(lambda: world.texts("U0BEN") == ["Paid too"])
-    await until(lambda: any(record.exc_info and "a bug" in str(record.exc_info[1]) for record in caplog.records))
-    assert not running.done()
-    await stop(running)
-
-
 # --- what others may know
 
 
@@ -668,50 +412,6 @@ async def test_what_is_due_is_found_through_its_index(world: World) -> None:
 # --- tools
 
 
-class Calls:
-    """A messenger that notes what is asked of the one behind it, with something happening before or after."""
-
-    def __init__(
-        self,
-        slack: SlackClient,
-        *,
-        before: Callable[[str], Awaitable[None]] | None = None,
-        after: Callable[[str], Awaitable[None]] | None = None,
-    ) -> None:
-        self.slack, self.before, self.after = slack, before, after
-        self.made: list[str] = []
-        self.most_at_once = 0
-        self.most_in_one_channel = 0
-        self._now: list[str] = []
-
-    async def open_dm(self, user_id: str) -> str:
-        return await self._through(user_id, f"open_dm {user_id}", self.slack.open_dm(user_id))
-
-    async def post(self, channel: str, text: str, blocks: Blocks, *, key: str) -> str:
-        return await self._through(channel, f"post {text}", self.slack.post(channel, text, blocks, key=key))
-
-    async def update(self, channel: str, ts: str, text: str, blocks: Blocks, *, key: str) -> None:
-        return await self._through(channel, f"update {text}", self.slack.update(channel, ts, text, blocks, key=key))
-
-    async def find(self, channel: str, key: str, since: object) -> str | None:
-        return await self._through(channel, "find", self.slack.find(channel, key, since))
-
-    async def _through(self, channel, name, call):
-        self.made.append(name)
-        self._now.append(channel)
-        self.most_at_once = max(self.most_at_once, len(self._now))
-        self.most_in_one_channel = max(self.most_in_one_channel, self._now.count(channel))
-        try:
-            if self.before is not None:
-                await self.before(name)
-            answer = await call
-            if self.after is not None:
-                await self.after(name)
-            return answer
-        finally:
-            self._now.remove(channel)
-
-
 class Faltering(Database):
     """A database that does not answer the next ``failures`` writes."""
 
@@ -730,15 +430,3 @@ def kill_at(point: str) -> None:
             raise Killed(name)
 
     faultpoint.arm(die)
-
-
-async def stop(running: asyncio.Task[None]) -> None:
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not true():  # noqa: ASYNC110 - there is nothing to be told by
-            await asyncio.sleep(0.005)

@@ -1,11 +1,14 @@
 """A world for the outbox: a database, the sandbox's Slack, and a clock on which waiting takes no time."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+
+import pytest
 
 from bot.db.engine import Database
 from bot.outbox import store
-from bot.outbox.model import Channel, Message, User
+from bot.outbox.model import Blocks, Channel, Message, User
 from bot.outbox.service import Outbox
 from bot.sandbox.clock import WindableClock
 from bot.sandbox.slack import Message as Posted
@@ -13,6 +16,8 @@ from bot.sandbox.slack import Workspace
 from bot.slack.client import SlackClient
 
 OWNER = "U0ADA"
+POST = "chat.postMessage"
+UPDATE = "chat.update"
 
 
 class HastyClock(WindableClock):
@@ -79,3 +84,59 @@ class World:
 
     def texts(self, user: str = OWNER) -> list[str]:
         return [message.text for message in self.shown(user)]
+
+
+class Calls:
+    """A messenger that notes what is asked of the one behind it, with something happening before or after."""
+
+    def __init__(
+        self,
+        slack: SlackClient,
+        *,
+        before: Callable[[str], Awaitable[None]] | None = None,
+        after: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
+        self.slack, self.before, self.after = slack, before, after
+        self.made: list[str] = []
+        self.most_at_once = 0
+        self.most_in_one_channel = 0
+        self._now: list[str] = []
+
+    async def open_dm(self, user_id: str) -> str:
+        return await self._through(user_id, f"open_dm {user_id}", self.slack.open_dm(user_id))
+
+    async def post(self, channel: str, text: str, blocks: Blocks, *, key: str) -> str:
+        return await self._through(channel, f"post {text}", self.slack.post(channel, text, blocks, key=key))
+
+    async def update(self, channel: str, ts: str, text: str, blocks: Blocks, *, key: str) -> None:
+        return await self._through(channel, f"update {text}", self.slack.update(channel, ts, text, blocks, key=key))
+
+    async def find(self, channel: str, key: str, since: object) -> str | None:
+        return await self._through(channel, "find", self.slack.find(channel, key, since))
+
+    async def _through(self, channel, name, call):
+        self.made.append(name)
+        self._now.append(channel)
+        self.most_at_once = max(self.most_at_once, len(self._now))
+        self.most_in_one_channel = max(self.most_in_one_channel, self._now.count(channel))
+        try:
+            if self.before is not None:
+                await self.before(name)
+            answer = await call
+            if self.after is not None:
+                await self.after(name)
+            return answer
+        finally:
+            self._now.remove(channel)
+
+
+async def stop(running: asyncio.Task[None]) -> None:
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not true():  # noqa: ASYNC110 - there is nothing to be told by
+            await asyncio.sleep(0.005)

@@ -156,8 +156,8 @@ async def test_an_owner_declines_and_nothing_is_bought(open_small_stage: OpenSta
     assert await stage.purchases() == []
 
 
-async def test_an_owner_approves_another_amount(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_an_owner_approves_another_amount(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await ask(stage, "250")
     await press(stage, names.CHANGE_REQUEST)
     form = await stage.until(lambda: stage.slack.modal(OWNER))
@@ -490,8 +490,8 @@ async def test_above_the_limit_two_owners_approve(open_small_stage: OpenStage) -
     assert stage.charges() == [60_000]
 
 
-async def test_an_owners_own_purchase_above_the_limit_becomes_a_request_to_the_others(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_an_owners_own_purchase_above_the_limit_becomes_a_request_to_the_others(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     await limit(stage, "500")
     form = await stage.form("500.01")
     assert (await stage.slack.submit(OWNER, form)).ok

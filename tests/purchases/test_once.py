@@ -87,8 +87,8 @@ async def test_a_command_sent_again_opens_a_form_and_buys_nothing(stage: Stage) 
     assert stage.whispers() == []
 
 
-async def test_two_tabs_are_two_purchases_and_the_second_is_asked_about(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_two_tabs_are_two_purchases_and_the_second_is_asked_about(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
     first = await stage.form("25")
     stage.slack.views.clear(OWNER)
     second = await stage.form("25")

@@ -15,8 +15,8 @@ from .conftest import initial, mails, noted, number_in, option_of, press_support
 SUPPORT = "support@skydeck.ai"
 
 
-async def test_a_declined_purchase_reaches_a_person(open_stage: OpenStage) -> None:
-    stage = await open_stage(card="declined_later", scopes=["users:read.email"])
+async def test_a_declined_purchase_reaches_a_person(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage(card="declined_later", scopes=["users:read.email"])
     await stage.buy("25")
     await stage.until(lambda: stage.pages())
     await stage.slack.press(OWNER, await stage.said("Pay"), names.CANCEL_PURCHASE)

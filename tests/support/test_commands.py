@@ -36,8 +36,8 @@ async def everything(stage: Stage) -> str:
         )
 
 
-async def test_a_case_is_listed_read_and_closed(open_stage: OpenStage) -> None:
-    stage = await open_stage(card="declined_later", scopes=["users:read.email"])
+async def test_a_case_is_listed_read_and_closed(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage(card="declined_later", scopes=["users:read.email"])
     await stage.buy("25")
     await stage.slack.press(OWNER, await stage.said("Pay"), names.CANCEL_PURCHASE)
     card = await stage.said("was cancelled")
