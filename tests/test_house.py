@@ -3,18 +3,13 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
-T = TypeVar("T", bound=ast.AST)
+from .source import BOT, MODULES, nodes, tree
 
-ROOT = Path(__file__).parents[1]
-BOT = ROOT / "bot"
-MODULES = sorted(BOT.rglob("*.py"))
+ROOT = BOT.parent
 
 BOUNDARIES = {"slack/boundary.py", "slack/socket.py", "clockwork.py"}
 READER_OF_THE_ENVIRONMENT = "settings.py"
@@ -33,14 +28,14 @@ def test_imports_go_one_way() -> None:
 
 def test_a_module_says_what_it_is_in_its_first_line() -> None:
     """A newcomer reads this first."""
-    told = {_name(file): (ast.get_docstring(_tree(file)) or "").partition("\n")[0] for file in MODULES}
+    told = {_name(file): (ast.get_docstring(tree(file)[0]) or "").partition("\n")[0] for file in MODULES}
     assert [name for name, line in told.items() if len(line) < 10 or line[-1] not in ".:"] == []
 
 
 def test_whatever_went_wrong_is_caught_at_the_boundaries_only() -> None:
     broad = {
         _name(file)
-        for file, node in _nodes(ast.ExceptHandler)
+        for file, node in nodes(ast.ExceptHandler)
         if node.type is None or {"Exception", "BaseException"} & _names(node.type)
     }
     assert broad == BOUNDARIES
@@ -49,12 +44,12 @@ def test_whatever_went_wrong_is_caught_at_the_boundaries_only() -> None:
 def test_the_environment_has_one_reader() -> None:
     readers = {
         _name(file)
-        for file, node in _nodes(ast.Attribute)
+        for file, node in nodes(ast.Attribute)
         if node.attr in ("environ", "getenv", "putenv") and isinstance(node.value, ast.Name) and node.value.id == "os"
     }
     imported = {
         _name(file)
-        for file, node in _nodes(ast.ImportFrom)
+        for file, node in nodes(ast.ImportFrom)
         if node.module == "os" and {"environ", "getenv"} & {each.name for each in node.names}
     }
     assert readers | imported <= {READER_OF_THE_ENVIRONMENT}
@@ -72,8 +67,8 @@ def test_money_is_never_a_float() -> None:
         "payments/stripe_answers.py",
     )
     exact = [file for file in MODULES if _name(file).startswith(parts)]
-    named = {_name(file) for file, node in _nodes(ast.Name, exact) if node.id == "float"}
-    divided = {_name(file) for file, _ in _nodes(ast.Div, exact)}
+    named = {_name(file) for file, node in nodes(ast.Name, exact) if node.id == "float"}
+    divided = {_name(file) for file, _ in nodes(ast.Div, exact)}
     assert named | divided == set()
 
 
@@ -81,7 +76,7 @@ def test_the_clock_is_asked_and_not_the_machine() -> None:
     """``datetime.now`` and ``time.time`` cannot be wound. Stripe's and Slack's signatures are of the machine's time."""
     asking = {
         _name(file)
-        for file, node in _nodes(ast.Attribute)
+        for file, node in nodes(ast.Attribute)
         if isinstance(node.value, ast.Name)
         and f"{node.value.id}.{node.attr}" in ("datetime.now", "datetime.utcnow", "time.time", "date.today")
     }
@@ -90,10 +85,10 @@ def test_the_clock_is_asked_and_not_the_machine() -> None:
 
 
 def test_nothing_is_unpickled_and_nothing_is_evaluated() -> None:
-    imported = {name for _, node in _nodes(ast.Import) for name in (each.name for each in node.names)}
-    imported |= {str(node.module) for _, node in _nodes(ast.ImportFrom)}
+    imported = {name for _, node in nodes(ast.Import) for name in (each.name for each in node.names)}
+    imported |= {str(node.module) for _, node in nodes(ast.ImportFrom)}
     assert not {name.partition(".")[0] for name in imported} & {"pickle", "marshal", "shelve"}
-    called = {node.func.id for _, node in _nodes(ast.Call) if isinstance(node.func, ast.Name)}
+    called = {node.func.id for _, node in nodes(ast.Call) if isinstance(node.func, ast.Name)}
     assert not called & {"eval", "exec", "__import__"}
 
 
@@ -105,16 +100,6 @@ def test_at_the_top_lies_what_a_newcomer_needs_and_nothing_else() -> None:
     assert {name for name in top if not name.startswith(".")} == {
         *("bot", "tests", "manifest.yaml", "pyproject.toml", "README.md"),
     }
-
-
-def _nodes(kind: type[T], files: list[Path] = MODULES) -> Iterator[tuple[Path, T]]:
-    for file in files:
-        yield from ((file, node) for node in ast.walk(_tree(file)) if isinstance(node, kind))
-
-
-@cache
-def _tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_text())
 
 
 def _names(node: ast.AST) -> set[str]:

@@ -2,7 +2,6 @@
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,9 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.slack import names
 from bot.slack.manifest import OPTIONAL_SCOPES, SCOPES, manifest
 
-ROOT = Path(__file__).parents[1]
+from .source import BOT, SHIPPED, nodes
+
+ROOT = BOT.parent
 URL = "https://bot.example/credits"
 
 SCOPES_OF = {  # Slack's own documents say which
@@ -123,7 +124,4 @@ def test_an_address_that_slack_could_not_call_is_refused(url: str) -> None:
 def _slack_methods() -> Iterator[str]:
     """The methods of Slack's Web API that the bot calls, the sandbox being none of the bot."""
     known = {name for name in dir(AsyncWebClient) if "_" in name.strip("_")}
-    for file in (ROOT / "bot").rglob("*.py"):
-        if "sandbox" not in file.parts:
-            tree = ast.parse(file.read_text())
-            yield from (node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in known)
+    return (node.attr for _, node in nodes(ast.Attribute, SHIPPED) if node.attr in known)

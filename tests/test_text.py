@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
-from pathlib import Path
 
 import pytest
 from babel.messages.catalog import Message
@@ -18,7 +17,8 @@ from bot.purchases.model import Status
 from bot.support.model import Attach, State
 from bot.text import Texts, catalog, languages, texts_for
 
-BOT = Path(__file__).parents[1] / "bot"
+from .source import SHIPPED, nodes
+
 KEY = re.compile(r"[a-z]+(\.[a-z_]+)+")
 
 FAMILIES = {  # keys that are put together: what the hole in them may be
@@ -243,21 +243,12 @@ _NOT_KEYS = {"page.html", "checkout.done", "refusal.key"}
 
 
 def _strings() -> Iterator[str]:
-    for tree in _trees():
-        yield from (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and type(node.value) is str)
+    return (node.value for _, node in nodes(ast.Constant, SHIPPED) if type(node.value) is str)
 
 
 def _patterns() -> Iterator[str]:
-    for tree in _trees():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.JoinedStr):
-                yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
-
-
-def _trees() -> Iterator[ast.Module]:
-    for file in BOT.rglob("*.py"):
-        if "sandbox" not in file.parts:
-            yield ast.parse(file.read_text())
+    for _, node in nodes(ast.JoinedStr, SHIPPED):
+        yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
 
 
 def _facts(sentence: str) -> Iterator[str]:

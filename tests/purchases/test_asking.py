@@ -490,7 +490,9 @@ async def test_above_the_limit_two_owners_approve(open_small_stage: OpenStage) -
     assert stage.charges() == [60_000]
 
 
-async def test_an_owners_own_purchase_above_the_limit_becomes_a_request_to_the_others(open_small_stage: OpenStage) -> None:
+async def test_an_owners_own_purchase_above_the_limit_becomes_a_request_to_the_others(
+    open_small_stage: OpenStage,
+) -> None:
     stage = await open_small_stage()
     await limit(stage, "500")
     form = await stage.form("500.01")
