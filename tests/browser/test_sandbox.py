@@ -271,6 +271,22 @@ async def test_app_home_shows_the_balance_and_sells(window: Window) -> None:
     await expect(home.get_by_role("button", name="Buy credits")).to_have_count(0)
 
 
+async def test_no_click_is_lost_because_the_page_changes_under_the_finger(window: Window) -> None:
+    await window.go("Credits")
+    home, messages = (window.page.get_by_role("tab", name=name) for name in ("Home", "Messages"))
+    await home.click()
+    await expect(home).to_have_attribute("aria-selected", "true")
+
+    await messages.click()
+    await home.hover()
+    await window.page.mouse.down()
+    await window.page.wait_for_timeout(300)  # the messages have come
+    await window.page.mouse.up()
+
+    await expect(home).to_have_attribute("aria-selected", "true")
+    await expect(window.page.get_by_test_id("home")).to_have_count(1)
+
+
 async def test_a_message_is_taken_to_support_by_its_menu_and_the_mail_is_in_the_mail_box(window: Window) -> None:
     await window.say("Where is my receipt?")
     await expect(window.newest).to_contain_text("Where is my receipt?")

@@ -19,11 +19,30 @@ function listen() {
   stream = new EventSource("stream" + location.search);
   stream.addEventListener("fragments", (event) => {
     find("#offline").hidden = true;
-    for (const [name, html] of Object.entries(JSON.parse(event.data))) show(name, html);
+    for (const [name, html] of Object.entries(JSON.parse(event.data))) take(name, html);
   });
   stream.addEventListener("toast", (event) => toast(JSON.parse(event.data)));
   stream.addEventListener("error", () => { find("#offline").hidden = false; });
 }
+
+// What is under a finger stays until it is lifted: where it is replaced meanwhile, the browser makes no click of it.
+const news = new Map();
+let finger = null;
+
+function take(name, html) {
+  news.set(name, html);
+  if (!finger) showNews();
+}
+
+function showNews() {
+  clearTimeout(finger);
+  finger = null;
+  for (const [name, html] of news) show(name, html);
+  news.clear();
+}
+
+addEventListener("pointerdown", () => { finger ??= setTimeout(showNews, 1000); }, true); // some are never seen to lift
+for (const lifted of ["pointerup", "pointercancel"]) addEventListener(lifted, () => setTimeout(showNews), true);
 
 function show(name, html) {
   if (name === "title") {
@@ -32,7 +51,7 @@ function show(name, html) {
   }
   const region = find(`[data-region="${name}"]`);
   if (!region) {
-    if (window.name === "left") parent.show(name, html); // one of two tells what stands behind both
+    if (window.name === "left") parent.take(name, html); // one of two tells what stands behind both
     return;
   }
   if (regions.get(name) === html) return;
