@@ -1,4 +1,4 @@
-"""One browser for each file of stories."""
+"""One browser for all stories."""
 
 from collections.abc import AsyncIterator
 
@@ -16,7 +16,7 @@ QUIET = (
 )
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     expect.set_options(timeout=PATIENCE)
     async with async_playwright() as playwright:

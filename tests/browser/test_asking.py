@@ -10,7 +10,7 @@ from .window import CHROMIUM, NONE_HERE, looking_at, running_sandbox
 REASON = "Evalueringen i morgen: <b>Opus</b> mod *GPT-5*"
 
 pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.skipif(CHROMIUM is None, reason=NONE_HERE),
 ]
 

@@ -14,25 +14,25 @@ PICTURE = Path(__file__).with_name("sandbox.png")
 PAID = "Paid and credited: {}. The new balance is {} credits."
 
 pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.skipif(CHROMIUM is None, reason=NONE_HERE),
 ]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """One sandbox for all stories: each brings its own card and amounts, and counts from the balance it finds."""
     async with running_sandbox(tmp_path_factory.mktemp("sandbox")) as address:
         yield address
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def tab(address: str, browser: Browser) -> AsyncIterator[Window]:
     async with looking_at(address, browser) as window:
         yield window
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def window(address: str, tab: Window) -> AsyncIterator[Window]:
     """The same tab for all stories, where each begins anew."""
     await tab.open(address)

@@ -22,7 +22,7 @@ WEEK = {  # what Acme Labs works with
 }
 
 pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.skipif(CHROMIUM is None, reason=NONE_HERE),
 ]
 
