@@ -12,8 +12,9 @@ from pathlib import Path
 
 from playwright.async_api import Browser, BrowserContext, Frame, Locator, Page, Request, expect
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-NONE_HERE = "there is no chromium, chromium-browser or google-chrome on this machine"
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+NONE_HERE = f"none of {', '.join(NAMES)} is on this machine"
 PATIENCE = 15_000  # milliseconds; a machine that tests may be busy with other things
 HERE = re.compile(r"(http://127\.0\.0\.1:\d+/|data:)")
 
