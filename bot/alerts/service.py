@@ -124,10 +124,10 @@ class Alerts:
     ) -> None:
         now = self._clock.now()
         balance, newest = await ledger.held_still(tx, account_id)
-        account = must(await accounts.of_id(tx, account_id))
         if not newest:  # nobody is warned of having nothing who never had anything
             await ledger.watch(tx, account_id, Credits(-1), Credits(1))
             return await store.look_again(tx, account_id, None)
+        account = must(await accounts.of_id(tx, account_id))
         set_up = await store.set_up_of(tx, account_id)
         rules = set_up.rules
         stands = outlook(account, balance, history, now, rules.zone)

@@ -120,8 +120,10 @@ async def _note_crossings(tx: AsyncConnection, account_ids: Sequence[str], seq: 
 
 
 async def watch(tx: AsyncConnection, account_id: str, low: Credits | None, high: Credits | None) -> None:
-    """Note the account among the crossings when its balance comes down to ``low`` or up to ``high``; forget others."""
-    await _lock_head(tx, account_id)
+    """Note the account among the crossings when its balance comes down to ``low`` or up to ``high``; forget others.
+
+    For whoever holds it still: a balance that moved in between could be out of bounds, and nobody would know.
+    """
     bounds = {"low": low and low.nano, "high": high and high.nano}
     await tx.execute(_WATCH, {"of_account": account_id, **bounds})
     await tx.execute(_FORGET_CROSSINGS, {"of_account": account_id})

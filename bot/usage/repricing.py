@@ -22,6 +22,8 @@ async def spend_by_hour(tx: AsyncConnection, account_id: str, now: datetime) -> 
     for each that it writes, which is exact where both changed alike. What has no price now counts as it was booked.
     """
     spent = {hour: credits.nano for hour, credits in (await hour_store.spend_by_hour(tx, account_id)).items()}
+    if not spent:
+        return {}
     since = now - _LOOKED_BACK
     changed = await prices.changed_since(tx, since)
     dated, of_models = PriceList(changed), {(price.provider, price.model) for price in changed}

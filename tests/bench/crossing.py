@@ -64,6 +64,7 @@ async def _beside(measured: Measured, place: Place) -> None:
 
 async def _watch_all(tx: AsyncConnection) -> None:
     for account_id in ACCOUNTS:
+        await store.held_still(tx, account_id)
         await store.watch(tx, account_id, Credits(-(10**14)), Credits(10**14))
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multiple, rule, run_state_machine_as_test
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.db.engine import Database
 from bot.db.migrate import upgrade
@@ -118,7 +119,7 @@ def ledger_machine(database: Database, run: Any, worlds: Any) -> type[RuleBasedS
         @rule(account=accounts, low=st.none() | changes, high=st.none() | changes)
         def watch(self, account: str, low: Credits | None, high: Credits | None) -> None:
             account_id = f"{self.world}:{account}"
-            run(database.write(lambda tx: store.watch(tx, account_id, low, high)))
+            run(database.write(partial(_watch, account_id=account_id, low=low, high=high)))
             self.watched[account_id] = low, high
             self.crossed.discard(account_id)
             self.unsure.discard(account_id)
@@ -162,6 +163,11 @@ def ledger_machine(database: Database, run: Any, worlds: Any) -> type[RuleBasedS
             assert run(verify(database)).problems == []
 
     return Ledger
+
+
+async def _watch(tx: AsyncConnection, account_id: str, low: Credits | None, high: Credits | None) -> None:
+    await store.held_still(tx, account_id)
+    await store.watch(tx, account_id, low, high)
 
 
 def test_the_ledger_keeps_what_a_dictionary_would(database_url: str) -> None:
