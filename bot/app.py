@@ -340,10 +340,14 @@ class Bot:
     async def _prepare_database(self) -> None:
         if self.database.is_sqlite:
             await upgrade(self.database)
-            await self.database.write(partial(purchases_store.release_all, now=self._clock.now()))
-            await self.database.write(mail_store.release_leases)
+            await self.database.write(self._release_leases)
         elif await current(self.database) != newest():
             raise Unusable("the database is not of this version: run credits-bot migrate")
+
+    async def _release_leases(self, tx: AsyncConnection) -> None:
+        """Take back what another process had in hand. Only where none can be alive."""
+        await purchases_store.release_all(tx, self._clock.now())
+        await mail_store.release_leases(tx)
 
     # ── is it well? ───────────────────────────────────────────────────────────────────────────────────────────────
 

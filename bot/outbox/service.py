@@ -14,6 +14,7 @@ from datetime import timedelta
 from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.clock import Clock
 from bot.db.engine import Database
@@ -78,10 +79,14 @@ class Outbox:
 
     async def _wake(self) -> bool:
         """Take up what an earlier run left behind."""
-        if self._database.is_sqlite:  # this process has the file alone; elsewhere leases run out by themselves
-            await self._database.write(store.release_leases)
         now = self._clock.now()
-        if revived := await self._database.write(lambda tx: store.revive(tx, now)):
+
+        async def wake(tx: AsyncConnection) -> int:
+            if self._database.is_sqlite:  # this process has the file alone; elsewhere leases run out by themselves
+                await store.release_leases(tx)
+            return await store.revive(tx, now)
+
+        if revived := await self._database.write(wake):
             logger.info("%d messages that Slack's token had stopped are tried again", revived)
         return True
 
