@@ -57,6 +57,22 @@ def test_without_its_packages_the_sandbox_says_what_to_install(tmp_path: Path) -
     assert ran.stderr == "Error: jinja2 is missing: pip install -e '.[sandbox]'\n"
 
 
+async def test_what_the_environment_says_of_another_bot_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with World.open() as world:
+        undisturbed = world.settings()
+        for name, value in {
+            "HOST": "0.0.0.0",  # the webhooks' secret here is known to everybody
+            "PUBLIC_URL": "nowhere",
+            "STRIPE_AUTOMATIC_TAX": "true",
+            "SUPPORT_EMAIL": "somebody@acme.example",
+            "LOG_LEVEL": "much",
+        }.items():
+            monkeypatch.setenv(name, value)
+
+        assert world.settings() == undisturbed
+        assert undisturbed.host == "127.0.0.1"
+
+
 class Visitor:
     """Somebody who uses the page without a browser."""
 
