@@ -1,6 +1,7 @@
 """The settings, from the environment or a file ``.env``. The only reader of either."""
 
 import logging
+import os
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -23,6 +24,15 @@ class SettingsError(Unusable):
 _MAIL: Final = "smtp://USER:PASSWORD@HOST:587 or smtps://USER:PASSWORD@HOST:465"
 _ADDRESS: Final = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+", re.ASCII)
 _NEAR: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def forget_proxies() -> None:
+    """For who asks nobody but this machine, which a proxy would look for at itself.
+
+    Not every client makes an exception of it: slack_sdk reads HTTP_PROXY and never NO_PROXY.
+    """
+    for name in [each for each in os.environ if each.lower() in ("http_proxy", "https_proxy", "all_proxy")]:
+        del os.environ[name]
 
 
 class StartTls(StrEnum):

@@ -23,6 +23,7 @@ from sqlalchemy import URL, make_url
 
 from bot.db.engine import Database
 from bot.db.migrate import upgrade
+from bot.settings import forget_proxies
 
 from . import once
 from .stage import OpenStage, Stage
@@ -52,6 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_configure() -> None:
     once.arrange()
+    forget_proxies()
     if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 

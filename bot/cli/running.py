@@ -12,7 +12,7 @@ import click
 from bot import logs
 from bot.cli.common import JSON, asynchronous
 from bot.errors import Unusable
-from bot.settings import Settings
+from bot.settings import Settings, forget_proxies
 
 
 @click.command()
@@ -51,6 +51,7 @@ async def sandbox(headless: bool, port: int) -> None:
     except ModuleNotFoundError as missing:
         raise Unusable(f"{missing.name} is missing: pip install -e '.[sandbox]'") from None
     logs.configure("WARNING", sys.stderr)
+    forget_proxies()
     if headless:
         sys.exit(await sandboxed.headless(click.echo))
     async with sandboxed.page(port) as url:

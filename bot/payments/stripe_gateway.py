@@ -426,9 +426,11 @@ class StripeGateway:
 
 
 def _proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for this address, if any."""
+    """The proxy that the environment or the system names for this address, if any; it knows nothing of this machine."""
     address = urlsplit(url)
-    return None if proxy_bypass(address.hostname or "") else getproxies().get(address.scheme)
+    host = address.hostname or ""
+    direct = host in ("localhost", "127.0.0.1", "::1") or proxy_bypass(host)
+    return None if direct else getproxies().get(address.scheme)
 
 
 @contextmanager
