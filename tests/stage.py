@@ -81,6 +81,7 @@ class Stage:
     _programs: AsyncExitStack = field(default_factory=AsyncExitStack)
     books_are_broken: bool = False
     mistakes_are_expected: bool = False  # the log may show a bug's traceback
+    lost_purchases: set[str] = field(default_factory=set)  # ids of those that books went back before
     lost_cards: set[str] = field(default_factory=set)  # keys of messages that cannot reach Slack any more
     seen_twice: bool = False  # a post's answer was lost and the bot may not read the history
 
@@ -489,8 +490,8 @@ class Stage:
         paid: dict[str, Json] = {}
         for intent in self.stripe.succeeded_intents():
             ours = intent["metadata"].get("purchase_id")
-            if ours is None:
-                continue  # somebody else's business with the same Stripe account
+            if ours is None or ours in self.lost_purchases:
+                continue  # somebody else's business with the same Stripe account, or ours once
             assert ours in by_id, f"a payment for a purchase that nobody knows: {intent['id']}"
             assert ours not in paid, f"{ours} was paid twice"
             paid[ours] = intent
