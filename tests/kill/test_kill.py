@@ -170,7 +170,12 @@ async def test_a_buyer_who_pays_while_the_bot_is_dead_is_credited_when_it_is_bac
 ) -> None:
     async with Stand.open(nursery, tmp_path, Setting(card=None)) as stand:
         stand.meanwhile.append(stand.pay)
-        await _live_through(stand, Story(buy), ["C2 K14"])
+        stand.live()
+        await stand.buy()
+        await stand.until(stand.link, "a link to Stripe's page")
+        await stand.kill()
+        await _finish(stand, credited(25, 25))
+        assert stand.ends == [KILLED]
 
 
 async def test_pressing_again_what_was_stored_and_never_answered_shows_the_first_purchase(
@@ -278,15 +283,11 @@ async def _buy_and_buy(stand: Stand, story: Story, deaths: Mapping[str, Callable
 async def _told_through(nursery: Nursery, story: Story, places: Sequence[str], folder: Path) -> None:
     """One purchase, and a death at each place."""
     async with Stand.open(nursery, folder, story.setting) as stand:
-        await _live_through(stand, story, places)
+        stand.live(*map(str.split, places))
+        await story.act(stand, 25)
+        await stand.until(lambda: len(stand.ends) >= len(places) and stand.alive, f"the bot to die at {places}")
+        await _finish(stand, story.end(25, 25))
         assert stand.ends == [KILLED] * len(places)
-
-
-async def _live_through(stand: Stand, story: Story, places: Sequence[str]) -> None:
-    stand.live(*map(str.split, places))
-    await story.act(stand, 25)
-    await stand.until(lambda: len(stand.ends) >= len(places) and stand.alive, f"the bot to die at {places}")
-    await _finish(stand, story.end(25, 25))
 
 
 async def _finish(stand: Stand, *ends: End, leaves: bool = True) -> None:
