@@ -14,6 +14,7 @@ import socket
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout, suppress
 from io import StringIO
@@ -115,13 +116,18 @@ def _live(order: dict[str, Any]) -> None:
         signal.signal(THE_WORD, lambda *_: faultpoint.arm(hook))
     else:
         faultpoint.arm(hook)
+    code = 1
     try:
         if order["ahead"]:
             asyncio.run(_run_ahead(order["ahead"]))
         main(order["command"])
     except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException:  # noqa: BLE001 - above it is only what belongs to the nursery
+        traceback.print_exc()
+    finally:
         # Taking Python apart would touch, and so copy, all the memory that is shared with the nursery.
-        os._exit(int(end.code or 0))
+        os._exit(code)
 
 
 async def _run_ahead(seconds: float) -> None:
