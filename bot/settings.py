@@ -23,7 +23,7 @@ class SettingsError(Unusable):
 
 _MAIL: Final = "smtp://USER:PASSWORD@HOST:587 or smtps://USER:PASSWORD@HOST:465"
 _ADDRESS: Final = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+", re.ASCII)
-_NEAR: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+NEAR: Final = frozenset({"localhost", "127.0.0.1", "::1"})  # this machine
 
 
 def forget_proxies() -> None:
@@ -59,7 +59,7 @@ class MailServer:
     @property
     def is_near(self) -> bool:
         """On this machine: nobody listens in between."""
-        return self.host in _NEAR
+        return self.host in NEAR
 
 
 def read_smtp_url(url: str, support_email: str) -> MailServer:

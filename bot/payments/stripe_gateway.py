@@ -40,6 +40,7 @@ from bot.payments.gateway import (
     Unconfirmed,
 )
 from bot.payments.stripe_answers import JsonObject
+from bot.settings import NEAR
 
 if TYPE_CHECKING:
     from stripe.params.billing_portal import SessionCreateParams as PortalParams
@@ -429,8 +430,7 @@ def _proxy_for(url: str) -> str | None:
     """The proxy that the environment or the system names for this address, if any; it knows nothing of this machine."""
     address = urlsplit(url)
     host = address.hostname or ""
-    direct = host in ("localhost", "127.0.0.1", "::1") or proxy_bypass(host)
-    return None if direct else getproxies().get(address.scheme)
+    return None if host in NEAR or proxy_bypass(host) else getproxies().get(address.scheme)
 
 
 @contextmanager
