@@ -287,6 +287,18 @@ async def test_no_click_is_lost_because_the_page_changes_under_the_finger(window
     await expect(window.page.get_by_test_id("home")).to_have_count(1)
 
 
+async def test_a_finger_that_stays_holds_nothing_up_for_long(address: str, window: Window) -> None:
+    await window.go("general")
+    channel = await window.page.locator(".line.current").get_attribute("data-channel")
+    await window.page.get_by_role("heading", level=1).hover()
+    await window.page.mouse.down()
+    asked = {"as": "U0ANNA", "channel": channel, "text": "While a finger rests"}
+    await window.page.request.post(f"{address}/do/say", data=asked)
+
+    await expect(window.newest).to_contain_text("While a finger rests")
+    await window.page.mouse.up()
+
+
 async def test_a_message_is_taken_to_support_by_its_menu_and_the_mail_is_in_the_mail_box(window: Window) -> None:
     await window.say("Where is my receipt?")
     await expect(window.newest).to_contain_text("Where is my receipt?")
