@@ -189,6 +189,7 @@ async def test_a_text_that_is_too_long_even_alone_is_cut(world: World) -> None:
     assert message.text.endswith("x…")
 
 
+@pytest.mark.filterwarnings("ignore:The top-level `text` argument is missing")
 async def test_a_message_with_nothing_in_it_is_given_up(world: World) -> None:
     await world.database.write(lambda tx: store.owe(tx, Message("pur_1", User(OWNER), "", []), world.clock.now()))
     await world.outbox.deliver()

@@ -468,20 +468,26 @@ async def test_nobody_at_home_is_an_outage(connect: Callable[..., StripeGateway]
 async def somebody(answer: bytes, *, silent: bool = False) -> AsyncIterator[tuple[str, list[bytes]]]:
     """Who takes every request, says this, and hangs up or falls silent. Their address, and what they were asked."""
     heard: list[bytes] = []
+    talks: list[asyncio.Task[None] | None] = []
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.append(asyncio.current_task())
         heard.append(await reader.readline())
         while await reader.readline() > b"\r\n":
             pass
         writer.write(answer)
         await writer.drain()
         if silent:
-            await reader.read()  # until the other side gives up
+            await reader.read()
         writer.close()
 
     server = await asyncio.start_server(take, "127.0.0.1", 0)
-    async with server:
+    try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", heard
+        async with asyncio.timeout(5):  # nobody keeps a connection whose answer they gave up
+            await asyncio.gather(*filter(None, talks))
+    finally:
+        server.close()
 
 
 _BEGUN = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"
@@ -492,6 +498,13 @@ async def test_an_answer_that_breaks_off_is_an_outage(connect: Callable[..., Str
     async with somebody(_BEGUN, silent=silent) as (url, _):
         with pytest.raises(Outage, match="no answer"):
             await connect(api_url=url, timeout_seconds=0.3).payment("pi_any")
+
+
+async def test_who_no_longer_waits_for_an_answer_hangs_up(connect: Callable[..., StripeGateway]) -> None:
+    async with somebody(_BEGUN, silent=True) as (url, _):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await connect(api_url=url).payment("pi_any")
 
 
 async def test_stripe_is_asked_through_the_proxy_that_the_environment_names(

@@ -47,11 +47,11 @@ def _microseconds(span: timedelta) -> int:
 # What is further ahead than any time that is ever set was written before a clock was set back, and is due.
 _DUE = {
     "purchases": f"""
-        SELECT min(iif(check_at > ?1 + {_microseconds(2 * FARTHEST_LOOK)}, 0, check_at)) FROM purchases""",
+        SELECT min(iif(check_at > :now + {_microseconds(2 * FARTHEST_LOOK)}, 0, check_at)) FROM purchases""",
     "outbox": f"""
         SELECT min(max(
-            iif(due_at > ?1 + {_microseconds(2 * LONGEST_WAIT)}, 0, due_at),
-            iif(lease_until IS NULL OR lease_until > ?1 + {_microseconds(2 * LEASE)}, 0, lease_until)
+            iif(due_at > :now + {_microseconds(2 * LONGEST_WAIT)}, 0, due_at),
+            iif(lease_until IS NULL OR lease_until > :now + {_microseconds(2 * LEASE)}, 0, lease_until)
         )) FROM outbox WHERE version > delivered AND dead IS NULL""",
 }
 REST_WITHIN, PAGES_EXPIRE_WITHIN = 3 * 3600.0, 27 * 3600.0
@@ -224,7 +224,7 @@ class World:
     def until_due(self, table: str, now: datetime) -> float:
         """Seconds until there is something to do in ``table``, by a clock that says ``now``."""
         moment = _microseconds(now - _EPOCH)
-        [[due]] = self.rows(_DUE[table], moment)
+        [due] = self._window.execute(_DUE[table], {"now": moment}).fetchone()
         return float("inf") if due is None else (due - moment) / 1e6
 
     # ── the outside ───────────────────────────────────────────────────────────────────────────────────────────────
