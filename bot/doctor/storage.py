@@ -150,7 +150,7 @@ async def purchases(ask: Callable[[], Awaitable[Stuck]]) -> list[Finding]:
         findings.append(warning("purchases", found, "somebody paid and has no credits", f"{look}, and refund it there"))
     if stuck.unknown:
         found = f"unknown for a day: {some(stuck.unknown)}"
-        why = "nobody can say whether these were paid"
+        why = "nobody can say whether these were paid, or given back"
         findings.append(warning("purchases", found, why, f"{look}, then credits-bot reconcile"))
     return findings or [ok("purchases", "none is stuck")]
 

@@ -216,6 +216,10 @@ class PaymentGateway(Protocol):
         """Close a checkout page for good. ``Expired``, or ``Paid``/``Processing`` when the buyer was faster."""
         ...
 
+    async def payment_named(self, hint: Hint) -> Outcome:
+        """What became of the page or the intent that a hint names; an intent is that of its page, where it has one."""
+        ...
+
     async def reversals(self, intent_id: str, bought: Usd) -> Sequence[Reversal]:
         """Everything that went back of the payment for what was ``bought``, or might, as it now stands."""
         ...

@@ -70,6 +70,9 @@ class GatewayOnDemand:
     async def close_checkout(self, session_id: str) -> Outcome:
         return await (await self._loaded()).close_checkout(session_id)
 
+    async def payment_named(self, hint: Hint) -> Outcome:
+        return await (await self._loaded()).payment_named(hint)
+
     async def reversals(self, intent_id: str, bought: Usd) -> Sequence[Reversal]:
         return await (await self._loaded()).reversals(intent_id, bought)
 

@@ -123,7 +123,7 @@ def refund(item: JsonObject) -> Reversal:
 
 
 def dispute(item: JsonObject) -> Reversal:
-    """A dispute, or the mere warning of one, which holds no money."""
+    """A dispute, or the mere warning of one, which holds no money. It names the bank's sum, in the bank's currency."""
     status = item["status"]
     if status in _UNDECIDED or status == "lost":
         gone = _usd(item["amount"])
@@ -131,18 +131,21 @@ def dispute(item: JsonObject) -> Reversal:
         gone = Usd(0)
     else:
         raise ValueError(f"a dispute of the unknown status {status!r}")
+    if gone.cents and item["currency"] != "usd":
+        raise ValueError(f"a dispute in {item['currency']!r}")
     return Reversal(item["id"], "dispute", gone, open=status in _UNDECIDED, at=moment(item["created"]))
 
 
 def shares(reversals: Iterable[Reversal], bought: Usd, paid: Usd) -> Sequence[Reversal]:
     """What went back of what was bought, where tax was paid with it: all of the payment is all of that.
 
-    Each is rounded so that together they are never a cent off.
+    Each is rounded so that together they are never a cent off, and none takes more than was paid: a bank that reckons
+    in another currency may dispute some cents more.
     """
     found: list[Reversal] = []
     gone = told = 0
     for each in reversals:
-        gone += each.amount.cents
+        gone += min(each.amount.cents, paid.cents)
         share = gone * bought.cents // paid.cents
         found.append(replace(each, amount=Usd(share - told)))
         told = share

@@ -43,7 +43,7 @@ def hint(event: JsonObject) -> Hint:
     return Hint(
         event_id=event["id"],
         kind=event["type"],
-        purchase_id=item.get("client_reference_id") or (item.get("metadata") or {}).get("purchase_id"),
+        purchase_id=_word(item.get("client_reference_id") or (item.get("metadata") or {}).get("purchase_id")),
         intent_id=ident if kind == "payment_intent" else _id_of(item.get("payment_intent")),
         session_id=ident if kind == "checkout.session" else None,
         reversal=reversal,
@@ -89,6 +89,11 @@ def _signed(body: bytes, signature: str, secret: str) -> bool:
         return bool(WebhookSignature.verify_header(body, signature, secret, _TOLERANCE_SECONDS))
     except (SignatureVerificationError, AttributeError, TypeError, ValueError):  # it raises all of these
         return False
+
+
+def _word(said: object) -> str | None:
+    """What others than Stripe may have written, if it can be looked for: a database takes not every character."""
+    return said if isinstance(said, str) and said.isprintable() else None
 
 
 def _id_of(reference: object) -> str | None:

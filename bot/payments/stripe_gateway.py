@@ -4,6 +4,7 @@ An error that leaves us in doubt becomes ``Outage``, and the caller asks again l
 second try inside would only make the first answer later, and the caller's questions are safe to repeat.
 """
 
+import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -179,9 +180,7 @@ class StripeGateway:
             if error.code != _MISSING:
                 raise
             return None
-        if found["id"] != customer:
-            raise ValueError("it speaks of another customer")
-        return None if found.get("deleted") else found
+        return None if _of(customer, found).get("deleted") else found
 
     async def saved_card(self, customer: str) -> Card | None:
         if self._automatic_tax:  # charged off the page, a card would be charged without tax
@@ -213,7 +212,7 @@ class StripeGateway:
                 },
                 {"idempotency_key": f"{order.id}:intent:{attempt}"},
             )
-            return intent.id
+            return str(_for(order, intent.to_dict())["id"])
 
     async def confirm(self, intent_id: str, card_id: str) -> Outcome:
         with _asking():
@@ -222,11 +221,11 @@ class StripeGateway:
                     intent_id, {"payment_method": card_id, "off_session": True, "expand": _OF_INTENT}
                 )
             except stripe.CardError as error:
-                outcome = answers.payment(_error_in(error)["payment_intent"])
+                outcome = answers.payment(_of(intent_id, _error_in(error)["payment_intent"]))
                 return replace(outcome, request_id=error.request_id) if isinstance(outcome, Declined) else outcome
             except stripe.InvalidRequestError as error:
                 return await self._after_refused_confirm(intent_id, error)
-            return answers.payment(intent.to_dict())
+            return answers.payment(_of(intent_id, intent.to_dict()))
 
     async def _after_refused_confirm(self, intent_id: str, error: stripe.InvalidRequestError) -> Outcome:
         """The intent moved on without us; or else the request can never succeed, mostly because the card is gone."""
@@ -239,7 +238,7 @@ class StripeGateway:
     async def payment(self, intent_id: str) -> Outcome:
         with _asking():
             intent = await self._stripe.payment_intents.retrieve_async(intent_id, {"expand": _OF_INTENT})
-            return answers.payment(intent.to_dict())
+            return answers.payment(_of(intent_id, intent.to_dict()))
 
     async def cancel(self, intent_id: str) -> Outcome:
         with _asking():
@@ -250,7 +249,7 @@ class StripeGateway:
                 if isinstance(outcome, Cancelled | Paid | Processing):
                     return outcome
                 raise
-            return answers.payment(intent.to_dict())
+            return answers.payment(_of(intent_id, intent.to_dict()))
 
     # ── the checkout page ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -262,7 +261,7 @@ class StripeGateway:
             page = await self._stripe.checkout.sessions.create_async(
                 self._page(order, locale), {"idempotency_key": f"{order.id}:checkout:{attempt}"}
             )
-            return answers.link(page.to_dict(), self._done_url)
+            return answers.link(_for(order, page.to_dict()), self._done_url)
 
     def _page(self, order: Order, locale: str | None) -> "SessionCreateParams":
         """``expires_at`` stays Stripe's own 24 hours: with a time in it the same key would mean another request.
@@ -314,7 +313,7 @@ class StripeGateway:
     async def checkout(self, session_id: str) -> Outcome:
         with _asking():
             page = await self._stripe.checkout.sessions.retrieve_async(session_id, {"expand": _OF_PAGE})
-            return await self._with_invoice(page.to_dict())
+            return await self._with_invoice(_of(session_id, page.to_dict()))
 
     async def _with_invoice(self, page: JsonObject) -> Outcome:
         """What became of a page, and where its invoice is. Asked for by itself: money does not wait for a paper."""
@@ -337,7 +336,7 @@ class StripeGateway:
                 if not isinstance(outcome, Open):
                     return outcome
                 raise
-            return await self._with_invoice(page.to_dict())
+            return await self._with_invoice(_of(session_id, page.to_dict()))
 
     # ── what lost answers left behind ─────────────────────────────────────────────────────────────────────────────
 
@@ -372,6 +371,16 @@ class StripeGateway:
         )
         ours = [item async for item in _all(listed) if item["client_reference_id"] == order.id]
         return [(answers.checkout(item), item) for item in ours]
+
+    async def payment_named(self, hint: Hint) -> Outcome:
+        if hint.session_id:
+            return await self.checkout(hint.session_id)
+        with _asking():
+            intent_id = str(hint.intent_id)
+            pages = await self._stripe.checkout.sessions.list_async({"payment_intent": intent_id, "limit": 1})
+            for page in pages.data:
+                return await self.checkout(page.id)
+            return await self.payment(intent_id)
 
     # ── what happened afterwards ──────────────────────────────────────────────────────────────────────────────────
 
@@ -421,8 +430,17 @@ class StripeGateway:
         return events.notification(body, signature, self._webhook_secrets, live=self._live)
 
     async def probe(self) -> Mapping[str, str]:
+        """Reads some of all that purchases need, so that a right which the key lacks is known before money moves."""
         with _asking():
             balance = (await self._stripe.balance.retrieve_async()).to_dict()
+            await asyncio.gather(
+                self._stripe.payment_intents.list_async({"limit": 1}),
+                self._stripe.checkout.sessions.list_async({"limit": 1}),
+                self._stripe.charges.list_async({"limit": 1}),
+                self._stripe.refunds.list_async({"limit": 1}),
+                self._stripe.disputes.list_async({"limit": 1}),
+                self._stripe.events.list_async({"limit": 1}),
+            )
             return {"mode": "live" if balance["livemode"] else "test", "account": await self._account()}
 
     async def _account(self) -> str:
@@ -484,6 +502,20 @@ def _error_in(error: stripe.StripeError) -> JsonObject:
     if not isinstance(error.json_body, dict):
         raise TypeError("an error without its reason")
     return dict(error.json_body["error"])
+
+
+def _of(ident: str, item: JsonObject) -> JsonObject:
+    """What was asked about. Whatever stands between Stripe and us may mix answers up, and money is booked by them."""
+    if item["id"] != ident:
+        raise ValueError(f"it speaks of {item['id']}")
+    return item
+
+
+def _for(order: Order, made: JsonObject) -> JsonObject:
+    """What was made for the order, and nobody else's."""
+    if made["metadata"]["purchase_id"] != order.id:
+        raise ValueError(f"it speaks of {made['id']}")
+    return made
 
 
 async def _all(listed: Awaitable[stripe.ListObject[Any]]) -> AsyncIterator[JsonObject]:

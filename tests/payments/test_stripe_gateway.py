@@ -522,6 +522,38 @@ async def test_stripe_is_asked_through_the_proxy_that_the_environment_names(
     assert asked.startswith(b"GET http://stripe.example/v1/payment_intents/pi_any")
 
 
+MIXED_UP: dict[str, Callable[[StripeGateway, Order, str, str], Awaitable[object]]] = {
+    "GET /v1/customers/*": lambda gateway, order, *_: gateway.saved_card(order.customer),
+    "POST /v1/payment_intents": lambda gateway, order, *_: gateway.prepare(replace(order, id="pur_2"), 0),
+    "POST /v1/payment_intents/*/confirm": lambda gateway, _, intent, __: gateway.confirm(intent, "pm_card_visa"),
+    "GET /v1/payment_intents/*": lambda gateway, _, intent, __: gateway.payment(intent),
+    "POST /v1/payment_intents/*/cancel": lambda gateway, _, intent, __: gateway.cancel(intent),
+    "POST /v1/checkout/sessions": lambda gateway, order, *_: gateway.open_checkout(replace(order, id="pur_2"), 0, None),
+    "GET /v1/checkout/sessions/*": lambda gateway, _, __, page: gateway.checkout(page),
+    "POST /v1/checkout/sessions/*/expire": lambda gateway, _, __, page: gateway.close_checkout(page),
+}
+
+
+@pytest.mark.parametrize("request_line", MIXED_UP)
+async def test_an_answer_about_something_else_is_no_answer(
+    gateway: StripeGateway, stripe: StripeAccount, order: Order, visa: str, request_line: str
+) -> None:
+    """As of a proxy that mixes answers up: Stripe's to another question, with everything in it that is asked for."""
+    ident = await gateway.prepare(replace(order, id="pur_9"), 0)
+    page = (await gateway.open_checkout(replace(order, id="pur_9"), 0, None)).session_id
+    paid = stripe.state.intents.get(await gateway.prepare(order, 0))
+    await gateway.confirm(paid["id"], visa)
+    other: dict[str, Any] = {
+        "customers": await gateway.new_customer("other", "Other", "T1"),
+        "payment_intents": paid | {"latest_charge": stripe.charges_made()[0]},
+        "checkout": stripe.state.sessions.get((await gateway.open_checkout(order, 0, None)).session_id),
+    }
+    other["customers"] = stripe.state.customers.get(other["customers"])
+    stripe.faults.arm(request_line, Kind.STATUS, code=200, body=other[request_line.split("/")[2]])
+    with pytest.raises(Outage, match="it speaks of "):
+        await MIXED_UP[request_line](gateway, order, ident, page)
+
+
 # ── the checkout page ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -820,8 +852,15 @@ async def test_refunds_and_disputes_are_told_as_they_now_stand(
     ],
 )
 def test_what_a_dispute_holds_depends_on_its_status(status: str, cents: int, undecided: bool) -> None:
-    read = answers.dispute({"id": "du_1", "amount": 700, "status": status, "created": 1})
+    read = answers.dispute({"id": "du_1", "amount": 700, "currency": "usd", "status": status, "created": 1})
     assert (read.amount, read.open) == (Usd(cents), undecided)
+
+
+def test_what_a_bank_holds_in_another_currency_is_not_guessed() -> None:
+    dispute = {"id": "du_1", "amount": 700, "currency": "dkk", "status": "lost", "created": 1}
+    with pytest.raises(ValueError, match="a dispute in 'dkk'"):
+        answers.dispute(dispute)
+    assert answers.dispute(dispute | {"status": "won"}).amount == Usd(0)
 
 
 @pytest.mark.parametrize(
@@ -1017,6 +1056,15 @@ async def test_the_doctor_learns_mode_and_account(
     stripe.api.denied.append("GET /v1/balance")
     with pytest.raises(Outage, match="the API key lacks the permission"):
         await restricted.probe()
+
+
+@pytest.mark.parametrize("what", ["payment_intents", "checkout/sessions", "charges", "refunds", "disputes", "events"])
+async def test_the_doctor_learns_of_each_right_that_the_key_lacks(
+    connect: Callable[..., StripeGateway], stripe: StripeAccount, what: str
+) -> None:
+    stripe.api.denied.append(f"GET /v1/{what}")
+    with pytest.raises(Outage, match="the API key lacks the permission"):
+        await connect(api_key="rk_test_narrow").probe()
 
 
 async def test_the_missing_permission_is_named(gateway: StripeGateway, stripe: StripeAccount) -> None:
