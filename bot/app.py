@@ -37,6 +37,7 @@ from bot.home.portal import Portals
 from bot.home.service import Homes
 from bot.home.statements import Statements
 from bot.ids import NewId, new_id
+from bot.ledger import store as ledger_store
 from bot.ledger.service import Audit, Prover
 from bot.mail import store as mail_store
 from bot.mail.service import Mailer
@@ -75,6 +76,7 @@ from bot.usage import store as usage_store
 from bot.usage.api import Api
 from bot.usage.holds import Holds
 from bot.usage.meter import Meter
+from bot.usage.model import CAUSE as USAGE
 from bot.usage.parking import Parking
 from bot.usage.rating import Rater
 from bot.usage.rollup import Rollup
@@ -413,6 +415,9 @@ async def prove(prover: Prover, settled_before: datetime | None = None) -> Audit
     audit = await prover.look(settled_before)
     await purchases_proof.compare(database, audit)
     await usage_proof.compare(database, audit, after)
+    async with database.read(at_length=True) as tx:
+        for number, cause in await ledger_store.causes_besides(tx, [*purchases_proof.CAUSES, USAGE]):
+            audit.found(f"entry {number} ({cause}) is of nothing that the bot books")
     return audit
 
 

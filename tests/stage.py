@@ -523,7 +523,13 @@ class Stage:
         state = self.stripe.state
         back = [each for each in state.refunds if each["status"] == "succeeded"]
         back += [each for each in state.disputes if each["status"] not in ("won", "prevented")]
-        return sum(each["amount"] for each in back if each["payment_intent"] == intent["id"])
+        return sum(
+            min(
+                int(each["amount"]), int(intent["amount_received"])
+            )  # a bank may dispute some cents more than were paid
+            for each in back
+            if each["payment_intent"] == intent["id"]
+        )
 
     def _every_purchase_is_told(self, everything: list[Purchase]) -> None:
         for each in everything:

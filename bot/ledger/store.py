@@ -2,13 +2,13 @@
 
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Executable, Row, Select, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import Executable, Row, Select, bindparam, delete, func, insert, not_, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.db.columns import Instant, Json
@@ -222,6 +222,13 @@ async def newest(tx: AsyncConnection, limit: int) -> Sequence[Record]:
 async def caused_by(tx: AsyncConnection, prefix: str) -> Sequence[Record]:
     """Every entry whose cause begins like this."""
     return await _records(tx, select(entries).where(entries.c.cause.startswith(prefix, autoescape=True)))
+
+
+async def causes_besides(tx: AsyncConnection, prefixes: Collection[str]) -> Sequence[tuple[int, str]]:
+    """The numbers and the causes of entries whose cause begins like none of these."""
+    known = or_(*(entries.c.cause.startswith(prefix, autoescape=True) for prefix in prefixes))
+    rows = await tx.execute(select(entries.c.seq, entries.c.cause).where(not_(known)).order_by(entries.c.seq))
+    return [(row.seq, row.cause) for row in rows]
 
 
 async def _records(tx: AsyncConnection, query: Select[Any]) -> Sequence[Record]:

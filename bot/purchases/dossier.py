@@ -11,7 +11,7 @@ from bot.accounts.model import Workspace
 from bot.db.engine import must
 from bot.money import Usd
 from bot.purchases import store
-from bot.purchases.model import UNKNOWN_FOR_LONG, Purchase, Status
+from bot.purchases.model import CREDITED, UNKNOWN_FOR_LONG, Purchase, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,15 @@ async def of_account(tx: AsyncConnection, account_id: str, buyer_id: str | None,
 
 
 async def in_trouble(tx: AsyncConnection, now: datetime) -> Sequence[tuple[str, Dossier]]:
-    """Purchases that a person must look at, each with why: ``quarantined``, or ``unknown`` for a day."""
+    """Purchases that a person must look at, each with why: ``quarantined``, or ``unknown`` for a day.
+
+    Not those that are credited: of what goes back of them too late, their buyers need not hear.
+    """
     found = await store.in_trouble(tx, now - UNKNOWN_FOR_LONG)
     return [
-        ("quarantined" if each.status is Status.QUARANTINED else "unknown", await _dossier(tx, each)) for each in found
+        ("quarantined" if each.status is Status.QUARANTINED else "unknown", await _dossier(tx, each))
+        for each in found
+        if each.status not in CREDITED
     ]
 
 

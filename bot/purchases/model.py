@@ -8,13 +8,15 @@ from enum import StrEnum
 from bot.accounts.model import Workspace
 from bot.errors import Refusal
 from bot.money import GREATEST, LEAST, Credits, Usd
-from bot.payments.gateway import Cancelled, Card, Declined, Expired, Outcome, Paid, Processing, Reversal
+from bot.payments.gateway import Cancelled, Card, Declined, Expired, NeedsBuyer, Outcome, Paid, Processing, Reversal
 
 ASK_AGAIN_WITHIN = timedelta(minutes=1)  # the same amount bought twice within this is asked about
 CHARGE_WITHIN = timedelta(hours=1)  # a charge that could not even begin by then is given up, with nothing taken
 UNKNOWN_FOR_LONG = timedelta(hours=24)  # support is told by then
 LEASE = timedelta(seconds=45)
 FARTHEST_LOOK = timedelta(minutes=15)
+_FARTHEST_AFTER_FAILURE = timedelta(minutes=5)
+FAILED_FOR_LONG = UNKNOWN_FOR_LONG // _FARTHEST_AFTER_FAILURE  # so many tries in vain take that long
 
 
 class Status(StrEnum):
@@ -143,6 +145,8 @@ def verdict(purchase: Purchase, outcome: Outcome) -> Verdict | None:
             return Verdict(Status.PROCESSING, note=intent_id, intent_id=intent_id)
         case Declined(code) if live:
             return Verdict(Status.DECLINED, note=code, reason=code)
+        case NeedsBuyer() if purchase.status is Status.PROCESSING:  # the bank wants a buyer who has left long ago
+            return Verdict(Status.DECLINED, note="authentication_required", reason="card_declined")
         case Expired() | Cancelled() if live:
             closed = isinstance(outcome, Cancelled) or purchase.cancelled_by or is_refusal(purchase.reason or "")
             return Verdict(Status.CANCELLED if closed else Status.EXPIRED, reason=purchase.reason)
@@ -169,7 +173,7 @@ def next_look(purchase: Purchase, now: datetime) -> timedelta:
     later ones seldom, because Stripe's list of events, read three times a minute, tells of them too.
     """
     if purchase.failures:
-        return min(timedelta(seconds=2 ** min(purchase.failures, 10)), timedelta(minutes=5))
+        return min(timedelta(seconds=2 ** min(purchase.failures, 10)), _FARTHEST_AFTER_FAILURE)
     age = now - purchase.created_at
     if purchase.status is Status.PROCESSING:
         return timedelta(seconds=30) if age < timedelta(minutes=10) else FARTHEST_LOOK

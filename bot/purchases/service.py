@@ -104,7 +104,7 @@ class Purchases:
         self._nonces = nonces
         self._clock = clock
         self._new_id = new_id
-        self._frozen = frozen
+        self.frozen = frozen
         self.due = due
         self.nudge = nudge
 
@@ -171,7 +171,7 @@ class Purchases:
 
         Every check is made here and now; see ``buy``. Raise ``AboveLimit`` where it takes a second owner.
         """
-        if self._frozen():
+        if self.frozen():
             raise Frozen()
         check_amount(submission.amount)
         if first := await store.of_nonce(tx, nonce):
@@ -240,13 +240,13 @@ class Purchases:
 
     # ── what became of it ─────────────────────────────────────────────────────────────────────────────────────────
 
-    async def heed(self, hint: Hint) -> bool:
-        """Look into a purchase that somebody says something happened to. False when none of ours is meant."""
+    async def heed(self, hint: Hint) -> Purchase | None:
+        """Look into a purchase that somebody says something happened to. None when none of ours is meant."""
         now = self._clock.now()
         found = await self._database.write(partial(store.heed, now=now, hint=hint))
         if found and found.check_at == now:
             self.due()
-        return found is not None
+        return found
 
     async def settle(self, known: Purchase, outcome: Outcome) -> bool:
         """Make of the purchase what the outcome says, in one transaction with its entry and its messages.
@@ -357,6 +357,6 @@ class Purchases:
 async def stuck(database: Database, now: datetime) -> tuple[Sequence[str], Sequence[str]]:
     """Ids of purchases that a person must look at: quarantined ones, and those unknown for a day."""
     async with database.read() as tx:
-        quarantined = await store.of_status(tx, [Status.QUARANTINED])
-        unknown = await store.of_status(tx, [Status.REQUESTED, Status.CHARGING])
-    return [each.id for each in quarantined], [each.id for each in unknown if now - each.created_at > UNKNOWN_FOR_LONG]
+        found = await store.in_trouble(tx, now - UNKNOWN_FOR_LONG)
+    quarantined = [each.id for each in found if each.status is Status.QUARANTINED]
+    return quarantined, [each.id for each in found if each.status is not Status.QUARANTINED]

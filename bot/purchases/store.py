@@ -14,7 +14,7 @@ from bot.db.leases import Leases
 from bot.db.upsert import insert_into
 from bot.money import Credits, Usd
 from bot.payments.gateway import Card, Hint
-from bot.purchases.model import CREDITED, FARTHEST_LOOK, LEASE, LIVE, PayWith, Purchase, Status
+from bot.purchases.model import CREDITED, FAILED_FOR_LONG, FARTHEST_LOOK, LEASE, LIVE, PayWith, Purchase, Status
 from bot.purchases.tables import cursors, log, purchases, reversals
 
 
@@ -83,16 +83,16 @@ async def of_status(tx: AsyncConnection, statuses: Collection[Status]) -> Sequen
 
 
 async def in_trouble(tx: AsyncConnection, unknown_since: datetime) -> Sequence[Purchase]:
-    """Those that were paid with another amount, and those that nobody has known about since then. Both by an index."""
+    """Those paid with another amount, those nobody has known about since then, and those long asked about in vain.
+
+    All by an index.
+    """
     quarantined = purchases.c.status == literal(Status.QUARANTINED, Text, literal_execute=True)
-    unknown = and_(
-        purchases.c.check_at.is_not(None),
-        purchases.c.status.in_([Status.REQUESTED, Status.CHARGING]),
-        purchases.c.created_at < unknown_since,
-    )
+    unknown = and_(purchases.c.status.in_([Status.REQUESTED, Status.CHARGING]), purchases.c.created_at < unknown_since)
+    in_vain = purchases.c.failures >= FAILED_FOR_LONG
     rows = [
         *await tx.execute(select(purchases).where(quarantined)),
-        *await tx.execute(select(purchases).where(unknown)),
+        *await tx.execute(select(purchases).where(purchases.c.check_at.is_not(None), or_(unknown, in_vain))),
     ]
     return [_purchase(row) for row in rows]
 
@@ -181,6 +181,12 @@ async def reversed_so_far(tx: AsyncConnection, reversal_id: str) -> tuple[Usd, i
     """What a refund or a dispute has taken from the ledger so far, and in how many entries."""
     row = (await tx.execute(select(reversals).where(reversals.c.id == reversal_id))).first()
     return (Usd(row.cents), row.n) if row else (Usd(0), 0)
+
+
+async def every_reversal(tx: AsyncConnection) -> Sequence[tuple[str, str, Usd]]:
+    """Each refund and dispute, of which purchase, and what it has taken from the ledger so far."""
+    rows = await tx.execute(select(reversals.c.id, reversals.c.purchase_id, reversals.c.cents))
+    return [(row.id, row.purchase_id, Usd(row.cents)) for row in rows]
 
 
 async def set_reversed(tx: AsyncConnection, reversal_id: str, purchase_id: str, amount: Usd, n: int) -> None:

@@ -188,7 +188,7 @@ def stands(texts: Texts, purchase: Purchase) -> View:
         title=texts("buy.title"),
         close=texts("form.close"),
         blocks=[
-            SectionBlock(text=_sentence(texts, purchase, None)),
+            SectionBlock(text=_sentence(texts, purchase)),
             *_actions(purchase, [button for button in _buttons(texts, purchase) if _stays_in_form(button)]),
             *([told] if purchase.status in LIVE else []),
         ],
@@ -200,7 +200,7 @@ def stands(texts: Texts, purchase: Purchase) -> View:
 
 def buyer_card(texts: Texts, purchase: Purchase, account: Account, support: str) -> tuple[str, Sequence[Block]]:
     """The living message in the conversation with the buyer: its text, which says it all, and its blocks."""
-    said = _sentence(texts, purchase, account)
+    said = _sentence(texts, purchase, account, support)
     blocks: list[Block] = [SectionBlock(text=said)]
     blocks += _actions(purchase, _buttons(texts, purchase))
     footer = texts("card.footer", account=mrkdwn.escape(account.name), purchase=purchase.id, support=support)
@@ -226,7 +226,7 @@ def _stage(purchase: Purchase) -> str:
     return purchase.status.value
 
 
-def _sentence(texts: Texts, purchase: Purchase, account: Account | None) -> str:
+def _sentence(texts: Texts, purchase: Purchase, account: Account | None = None, support: str = "") -> str:
     """How the purchase stands, in plain words, with the next step."""
     said = texts(
         _key(purchase),
@@ -241,7 +241,7 @@ def _sentence(texts: Texts, purchase: Purchase, account: Account | None) -> str:
         why = said if purchase.session_id else _decline(texts, purchase)  # on the page it was another card than ours
         return f"{why} {texts('card.next_step')}"
     if purchase.status is Status.CANCELLED:
-        return f"{said} {_why_cancelled(texts, purchase, account)}".rstrip()
+        return f"{said} {_why_cancelled(texts, purchase, account, support)}".rstrip()
     return said
 
 
@@ -268,12 +268,12 @@ def _decline(texts: Texts, purchase: Purchase) -> str:
     return texts(f"decline.{code}", card=card, amount=purchase.amount)
 
 
-def _why_cancelled(texts: Texts, purchase: Purchase, account: Account | None) -> str:
+def _why_cancelled(texts: Texts, purchase: Purchase, account: Account | None, support: str) -> str:
     reason = purchase.reason or ""
     if purchase.cancelled_by or not is_refusal(reason) or account is None:
         return ""
-    facts = {"account": mrkdwn.escape(account.name), "owners": mrkdwn.mentions(sorted(account.owners))}
-    return texts(reason, **facts)
+    owners = mrkdwn.mentions(sorted(account.owners))
+    return texts(reason, account=mrkdwn.escape(account.name), owners=owners, support=support)
 
 
 def _stays_in_form(button: ButtonElement) -> bool:

@@ -6,7 +6,7 @@ confirming the one intent whose id the row holds, and an intent can be paid only
 
 import logging
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,15 +24,27 @@ from bot.payments.gateway import (
     Card,
     CustomerGone,
     Declined,
+    Hint,
     NeedsBuyer,
     Open,
     Order,
     Outcome,
+    Paid,
     PaymentGateway,
     Unconfirmed,
 )
 from bot.purchases import store
-from bot.purchases.model import CHARGE_WITHIN, LIVE, PayWith, Purchase, Status, is_refusal, next_look
+from bot.purchases.model import (
+    CHARGE_WITHIN,
+    FAILED_FOR_LONG,
+    LIVE,
+    Frozen,
+    PayWith,
+    Purchase,
+    Status,
+    is_refusal,
+    next_look,
+)
 from bot.purchases.service import Purchases
 from bot.text import texts_for
 
@@ -40,7 +52,10 @@ logger = logging.getLogger(__name__)
 
 _A_MOMENT = timedelta(seconds=5)  # how long Slack's word on a person is good enough to charge their card
 _KNOWN_FOR = timedelta(minutes=1)  # and how long to leave a page open for them
-_OVERLAP = timedelta(minutes=5)  # Stripe's list of events is read again this far back: some appear late
+_OVERLAP = timedelta(minutes=5)  # Stripe's list of events is read again this far back: some appear late,
+_LONG_OVERLAP = timedelta(days=1)  # and once in a while this far: no refund is missed because its event was very late
+_LONG_AFTER = timedelta(hours=1)
+_SAY_PAID = ("payment_intent.succeeded", "checkout.session.completed", "checkout.session.async_payment_succeeded")
 _BEFORE_US = timedelta(days=2)  # where the first reading begins, by whatever our clock says
 _REACH = timedelta(days=29)  # Stripe keeps events for thirty days
 
@@ -51,6 +66,14 @@ TOO_LATE = "refusal.too_late"
 
 class Overtaken(Exception):
     """Another worker moved the purchase while this one, its lease long over, still thought it was its own."""
+
+
+def _is_news(hint: Hint, purchase: Purchase) -> bool:
+    """Whether it names another payment than the purchase does. That of a page that waits is known by the page."""
+    if hint.session_id:
+        return hint.session_id != purchase.session_id
+    waits_for_its_page = purchase.session_id and purchase.status in LIVE
+    return hint.intent_id != purchase.intent_id and not waits_for_its_page
 
 
 class PurchaseWorker:
@@ -73,6 +96,7 @@ class PurchaseWorker:
         self._clock = clock
         self._crew = crew
         self._heard: set[str] = set()  # events of the last reading: most of them come again with the next
+        self._looked_back: datetime | None = None  # when the list was last read far back
         self.stripe_trouble: str | None = "starting: Stripe has not been asked yet"  # as the last reading found it
 
     async def work(self) -> int:
@@ -88,23 +112,46 @@ class PurchaseWorker:
         Where to begin is the newest event's own time: by our clock, one that was ahead would have events passed over.
         """
         now = self._clock.now()
+        far_back = self._looked_back is None or abs(now - self._looked_back) >= _LONG_AFTER
         async with self._database.read() as tx:
             since = await store.cursor(tx, "newest_stripe_event") or now - _BEFORE_US
         try:
-            hints = await self._gateway.hints(max(since - _OVERLAP, now - _REACH))
+            hints = await self._gateway.hints(max(since - (_LONG_OVERLAP if far_back else _OVERLAP), now - _REACH))
         except Outage as outage:
             self.stripe_trouble = outage.reason
             raise
         self.stripe_trouble = None
-        news = [hint for hint in hints if hint and hint.event_id not in self._heard]
-        for hint in news:
-            if not await self._purchases.heed(hint) and hint.purchase_id:
-                logger.warning("Stripe speaks of a purchase that is not in the books", extra={"event": hint.event_id})
+        for hint in hints:
+            if hint and (far_back or hint.event_id not in self._heard):
+                await self._heed(hint)
         self._heard = {hint.event_id for hint in hints}
+        self._looked_back = now if far_back else self._looked_back
         newest = max((hint.at for hint in hints if hint.at), default=since)
         if newest != since:
             await self._database.write(partial(store.set_cursor, name="newest_stripe_event", at=newest))
         return 0
+
+    async def _heed(self, hint: Hint) -> None:
+        purchase = await self._purchases.heed(hint)
+        if purchase is None:
+            if hint.purchase_id:
+                logger.warning("Stripe speaks of a purchase that is not in the books", extra={"event": hint.event_id})
+        elif hint.kind in _SAY_PAID and _is_news(hint, purchase):
+            await self._look_into(hint, purchase)
+
+    async def _look_into(self, hint: Hint, purchase: Purchase) -> None:
+        """Settle with a payment whose name the purchase does not hold: then nothing else would ask about it.
+
+        So it is after a database went back to an older state: what was made since stands at Stripe only.
+        """
+        try:
+            outcome = await self._gateway.payment_named(hint)
+        except Outage as outage:  # the list tells of it once more the next time that it is read far back
+            logger.warning("a payment waits: %s", outage, extra={"purchase": purchase.id, "event": hint.event_id})
+            return
+        if isinstance(outcome, Paid):
+            logger.warning("a payment that the books did not know", extra={"purchase": purchase.id})
+            await self._purchases.settle(purchase, outcome)
 
     async def _look_at(self, purchase: Purchase) -> None:
         failures, request_id = 0, None
@@ -113,7 +160,9 @@ class PurchaseWorker:
         except Outage as outage:
             failures = purchase.failures + 1
             request_id = outage.request_id if outage.service == "Stripe" else None
-            logger.warning("purchase waits: %s", outage, extra={"purchase": purchase.id, "request": outage.request_id})
+            level = logging.ERROR if failures >= FAILED_FOR_LONG else logging.WARNING
+            extra = {"purchase": purchase.id, "request": outage.request_id}
+            logger.log(level, "purchase waits: %s", outage, extra=extra)
         except Overtaken:
             logger.warning("purchase was overtaken", extra={"purchase": purchase.id})
             return
@@ -243,6 +292,8 @@ class PurchaseWorker:
             current = must(await store.of_id(tx, purchase.id))
         if current.cancelled_by:
             return account, CANCELLED_BY_BUYER
+        if self._purchases.frozen():
+            return account, Frozen.key
         if self._clock.now() - purchase.created_at > CHARGE_WITHIN and purchase.session_id is None:
             return account, TOO_LATE
         person = await self._directory.person(purchase.workspace, purchase.buyer_id, at_most_old=at_most_old)

@@ -77,6 +77,35 @@ async def test_a_dispute_holds_the_credit_and_a_won_one_returns_it(open_small_st
     await stage.said("Paid and credited")
 
 
+async def test_a_dispute_takes_no_more_than_was_bought(open_small_stage: OpenStage) -> None:
+    """A bank that reckons in another currency may dispute some cents more."""
+    stage = await open_small_stage()
+    await stage.bought("25")
+    stage.stripe.dispute(intent_of(stage), 2613)
+
+    await stage.became("disputed")
+    assert await stage.balance() == "0.00"
+
+
+async def test_a_refund_that_stripe_lists_late_is_not_missed(open_small_stage: OpenStage) -> None:
+    """Its events come to the list behind newer ones, which were read by then."""
+    stage = await open_small_stage(webhooks=None)
+    await stage.bought("25")
+    await stage.wind(minutes=20)
+    stage.stripe.refund(intent_of(stage))
+    events = stage.stripe.state.events._items
+    late = {name: events.pop(name) for name, event in [*events.items()] if "refund" in event["type"]}
+    await stage.wind(minutes=10)
+    await stage.bought("30")
+    await stage.wind(minutes=1)
+    newer = [*events.items()][-1:]
+    events.pop(newer[0][0])
+    events.update({**late, **dict(newer)})
+
+    await stage.became("refunded", "settled", within=3700, step=60)
+    assert await stage.balance() == "30.00"
+
+
 async def test_a_lost_dispute_keeps_the_credit(stage: Stage) -> None:
     await stage.bought("25")
     dispute = stage.stripe.dispute(intent_of(stage), 1000)

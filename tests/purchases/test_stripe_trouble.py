@@ -254,3 +254,53 @@ async def test_a_revoked_key_charges_nothing_and_loses_nothing(open_small_stage:
     stage.stripe.api.revoked_keys.clear()
 
     await stage.became("settled", within=300, step=30)
+
+
+async def test_a_bank_that_takes_its_time_and_then_wants_the_buyer_has_said_no(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
+    with stage.held_up(CONFIRMING) as gate:
+        await stage.buy("25")
+        await gate.reached.wait()
+        [intent] = stage.stripe.state.intents
+        intent["status"] = "processing"
+    await stage.became("processing", within=120)
+    wanted = {"type": "card_error", "code": "authentication_required", "message": "Your card needs you."}
+    intent |= {"status": "requires_payment_method", "last_payment_error": wanted}
+
+    await stage.became("declined", within=120)
+    assert stage.charges() == []
+
+
+async def test_broken_books_charge_nothing_that_was_on_its_way(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage()
+    with stage.held_up(SELLING) as gate:
+        await stage.buy("25")
+        await gate.reached.wait()
+        stage.bot.audit.found("somebody was at the books")
+
+    await stage.said("Buying is paused while we check our books. Nothing was charged.")
+    assert await stage.statuses() == ["cancelled"]
+    assert stage.charges() == []
+
+
+async def test_broken_books_close_the_pages_that_wait(open_small_stage: OpenStage) -> None:
+    stage = await open_small_stage(card=None)
+    await stage.buy("25")
+    await stage.said("Pay $25.00")
+    stage.bot.audit.found("somebody was at the books")
+
+    await stage.became("cancelled", within=60)
+    assert stage.page["status"] == "expired"
+    await stage.said("Buying is paused while we check our books")
+
+
+async def test_a_purchase_of_no_shape_that_ours_have_holds_up_nothing(open_stage: OpenStage) -> None:
+    """Whoever else sells with the same Stripe account writes into its metadata whatever they like."""
+    stage = await open_stage(webhooks=None)
+    await stage.bought("25")
+    stage.stripe.intents.create({"amount": 100, "currency": "usd", "metadata": {"purchase_id": "pur_\0"}})
+    stray = [*stage.stripe.state.intents][-1]
+    stage.stripe.state.emit("payment_intent.canceled", stray)
+    stage.stripe.refund(stage.stripe.succeeded_intents()[0]["id"])
+
+    await stage.became("refunded", within=60)

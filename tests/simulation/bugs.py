@@ -134,7 +134,7 @@ class CreditsBlindly(Purchases):
 class BelievesHints(Purchases):
     """What Stripe's notification says is settled at once, which is faster than asking."""
 
-    async def heed(self, hint: Hint) -> bool:
+    async def heed(self, hint: Hint) -> Purchase | None:
         known = await super().heed(hint)
         if known and hint.kind == "checkout.session.completed" and hint.intent_id and hint.purchase_id:
             purchase = await self.of_id(hint.purchase_id)

@@ -3,10 +3,11 @@
 import asyncio
 from urllib.parse import parse_qs, urlsplit
 
+from bot.purchases.model import FAILED_FOR_LONG
 from bot.sandbox.faults import Kind
 from bot.sandbox.world import OWNER, SECOND_OWNER, STRIPE_KEY
 
-from ..stage import CONFIRMING, OpenStage, Stage, says
+from ..stage import CONFIRMING, OpenStage, Stage, says, tamper
 from .conftest import mails, noted, number_in, press_support, typed, write
 
 
@@ -98,6 +99,23 @@ async def test_a_purchase_that_is_unknown_for_a_day_opens_a_case_by_itself(open_
 
     assert [each.follows for each in await mails(stage, 2)] == ["", mail.id]
     stage.stripe.api.revoked_keys.clear()
+
+
+async def test_a_page_that_stripe_does_not_know_any_more_opens_a_case(open_small_stage: OpenStage) -> None:
+    """As after the key of another Stripe account was set."""
+    stage = await open_small_stage(webhooks=None, card=None)
+    await stage.buy("25")
+    await stage.said("Pay $25.00")
+    stage.faults.arm("GET /v1/checkout/sessions/*", Kind.STATUS, None, code=404)
+    await stage.wind(minutes=5)
+    await stage.until(lambda: stage.faults.hits)
+    await stage.bot.support.look_for_trouble()
+    await mails(stage, 0)
+    await tamper(stage.bot, f"UPDATE purchases SET failures = {FAILED_FOR_LONG}")
+    await stage.bot.support.look_for_trouble()
+
+    [mail] = await mails(stage, 1)
+    assert "unknown" in mail.subject
 
 
 async def test_money_of_a_wrong_amount_opens_a_case_once(open_stage: OpenStage) -> None:
