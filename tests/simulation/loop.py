@@ -53,8 +53,9 @@ def _owned(
     coroutine: Coroutine[Any, Any, T],
     *,
     context: contextvars.Context | None = None,
+    **others: Any,
 ) -> asyncio.Task[T]:
-    task = asyncio.Task(coroutine, loop=loop, context=context)
+    task = asyncio.Task(coroutine, loop=loop, context=context, **others)
     owner: Owner | None = context.get(OWNER) if context is not None else OWNER.get()
     if owner is not None:
         owner.tasks[task] = None
