@@ -23,8 +23,8 @@ COLUMNS: Final = ("provider", "model", *FIGURES, "effective_date", "expired_date
 _OPTIONAL: Final = {"cached_input", "cache_write", "expired_date"}
 _DOLLARS: Final = re.compile(r"([0-9]{1,5})(?:\.([0-9]{1,9}))?")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_INSTANT: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})"
+_INSTANT: Final = re.compile(  # RFC 3339 has no hour 24; Python reads one from 3.14 on
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ](?!24)[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
 _FORMULA: Final = re.compile(r"'*[=+\-@＝＋－＠]")  # how a cell begins that a spreadsheet takes for a formula
 _START: Final = Path(__file__).with_name("start.csv")
