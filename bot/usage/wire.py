@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -24,6 +25,7 @@ EITHER: Final = "application/json"
 
 MOST_EVENTS: Final = 1_000
 MOST_PROBLEMS: Final = 20  # that are named of one batch
+DEEPEST: Final = 100  # arrays and objects inside each other; what Python can read depends on its version and its stack
 AHEAD: Final = timedelta(hours=1)  # that a source's clock may be
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)  # many a program writes the year 1 or 1970 when it means "unknown"
 
@@ -31,6 +33,9 @@ _LONGEST_REASON: Final = 200
 _FIXED: Final = {"specversion": "1.0", "datacontenttype": "application/json"}
 _TYPE: Final = re.compile(r'\s*([\w.+-]+/[\w.+-]+)\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?', re.ASCII | re.IGNORECASE)
 _ARRAY: Final = re.compile(rb"\s*\[")
+_ESCAPED: Final = re.compile(rb"\\.", re.DOTALL)
+_QUOTED: Final = re.compile(rb'"[^"]*"?')
+_NO_MARK: Final = bytes(set(range(256)) - set(b'[]{}"'))
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
@@ -100,6 +105,7 @@ def parse(content_type: str, body: bytes, now: datetime) -> list[Event]:
         escaped = b"\\" in body
         if 0 < len(told) <= MOST_EVENTS and not (escaped and b"\\u0000" in body):
             if escaped or sum(map(_quotes, told)) != body.count(b'"'):
+                _refuse_depth(body)
                 _refuse_repeated_names(body)
             return events
     except (msgspec.DecodeError, RecursionError, Unfit):
@@ -177,6 +183,14 @@ def _quotes(told: CloudEvent) -> int:
     )
 
 
+def _refuse_depth(body: bytes) -> None:
+    """Raise ``BadEvents`` where the brackets outside of texts are too many inside each other."""
+    marks = _ESCAPED.sub(b"", body).translate(None, _NO_MARK).replace(b'""', b"")  # few texts have brackets
+    depths = accumulate(1 if each in b"[{" else -1 for each in _QUOTED.sub(b"", marks))
+    if max(depths, default=0) > DEEPEST:
+        raise BadEvents([(None, "nested too deeply")])
+
+
 def _refuse_repeated_names(text: bytes) -> None:
     """Programs disagree about which of two values counts. Raise ``Unfit`` where there is such a choice."""
     json.loads(text, object_pairs_hook=_each_once, parse_int=str)
@@ -190,10 +204,9 @@ def _each_once(pairs: list[tuple[str, Any]]) -> None:
 
 def _one_by_one(body: bytes, is_array: bool, latest: datetime) -> list[Event]:
     """As ``parse``, several times slower, and able to tell which events are bad."""
+    _refuse_depth(body)
     try:
         unread = _many_unread.decode(body) if is_array else [_one_unread.decode(body)]
-    except RecursionError:
-        raise BadEvents([(None, "nested too deeply")]) from None
     except msgspec.DecodeError as error:
         raise BadEvents([(None, plain(error))]) from None
     if not unread:
@@ -219,8 +232,6 @@ def _carefully(text: bytes, latest: datetime) -> Event:
     try:
         taken = without_nul(event(_one.decode(text), latest))
         _refuse_repeated_names(text)
-    except RecursionError:
-        raise Unfit("nested too deeply") from None
     except msgspec.DecodeError as error:
         raise Unfit(plain(error)) from None
     return taken

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from bot.prices.model import Tokens
 from bot.usage.model import LONGEST, MOST_TOKENS, Event, key_of
-from bot.usage.wire import BATCH, EITHER, MOST_EVENTS, MOST_PROBLEMS, SINGLE, BadEvents, parse
+from bot.usage.wire import BATCH, DEEPEST, EITHER, MOST_EVENTS, MOST_PROBLEMS, SINGLE, BadEvents, parse
 from bot.web.build import build
 from bot.web.server import Server
 
@@ -398,6 +398,18 @@ def test_what_cannot_be_read_is_told(body: bytes, reason: str) -> None:
         [(index, said)] = wrong(sent, content_type)
         assert said.startswith(reason) or (sent != body and said.startswith("no events"))
         assert index is None
+
+
+@pytest.mark.parametrize("escaped", [b"", b"\\n"])
+def test_how_deep_an_extension_may_go_is_the_same_on_every_python(escaped: bytes) -> None:
+    def noting(depth: int, within: bytes = b"") -> bytes:
+        note = b'{"a":[' * (depth // 2) + b"[" * (depth % 2) + within + b"]" * (depth % 2) + b"]}" * (depth // 2)
+        return _bytes(GOOD)[:-1] + b', "some' + escaped + b'note": ' + note + b"}"
+
+    assert one(noting(DEEPEST - 1, b'"[[{{ \\" [["')) == READ, "brackets in a text are none"
+    assert parse(BATCH, b"[" + b",".join([noting(DEEPEST - 2)] * 3) + b"]", NOON) == [READ] * 3
+    assert wrong(noting(DEEPEST)) == [(None, "nested too deeply")]
+    assert wrong(b"[" + noting(DEEPEST - 1) + b"]", BATCH) == [(None, "nested too deeply")]
 
 
 def test_a_number_without_end_is_refused_where_it_counts_and_passed_over_elsewhere() -> None:
