@@ -58,13 +58,13 @@ FINAL_WORDS = {
     Status.CANCELLED: ("was cancelled", "blev annulleret"),
     Status.QUARANTINED: ("not the amount", "ikke det beløb"),
     Status.REFUNDED: ("was refunded", "er refunderet"),
-    Status.DISPUTED: ("The bank disputes", "Banken gør indsigelse"),
+    Status.DISPUTED: (" dispute", "ndsigelse"),
 }
 FINAL_IN_CHANNEL = {
     Status.SETTLED: ("bought", "har købt"),
     Status.QUARANTINED: ("looked into", "set på"),
     Status.REFUNDED: ("was refunded", "er refunderet"),
-    Status.DISPUTED: ("The bank disputes", "Banken gør indsigelse"),
+    Status.DISPUTED: (" dispute", "ndsigelse"),
     **dict.fromkeys((Status.DECLINED, Status.EXPIRED, Status.CANCELLED), ("was not completed", "blev ikke gennemført")),
 }
 

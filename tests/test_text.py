@@ -23,8 +23,8 @@ KEY = re.compile(r"[a-z]+(\.[a-z_]+)+")
 
 FAMILIES = {  # keys that are put together: what the hole in them may be
     "state.{}": [status.value for status in Status],
-    "card.{}": [status.value for status in Status if status.value not in ("requested", "charging")],
-    "channel.{}": ["under_way", "settled", "not_bought", "quarantined", "refunded", "disputed"],
+    "card.{}": ["dispute_lost"] + [status.value for status in Status if status.value not in ("requested", "charging")],
+    "channel.{}": ["under_way", "settled", "not_bought", "quarantined", "refunded", "disputed", "dispute_lost"],
     "decline.{}": [
         *("insufficient_funds", "expired_card", "authentication_required", "card_velocity_exceeded"),
         *("currency_not_supported", "resource_missing", "other"),

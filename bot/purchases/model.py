@@ -37,6 +37,8 @@ LIVE = frozenset({Status.REQUESTED, Status.CHARGING, Status.CHECKOUT, Status.PRO
 UNPAID = frozenset({*LIVE, Status.DECLINED, Status.EXPIRED, Status.CANCELLED})
 CREDITED = frozenset({Status.SETTLED, Status.REFUNDED, Status.DISPUTED})
 
+LOST = "dispute.lost"  # the reason of a disputed purchase of which nothing is open any more
+
 
 class PayWith(StrEnum):
     """What the buyer was shown, and so agreed to."""
@@ -110,7 +112,7 @@ class Purchase:
     checkout_url: str | None = None
     attempts: int = 0  # at making an intent or a page; part of Stripe's idempotency keys
     failures: int = 0  # answers missed since the last one that came
-    reason: str | None = None  # a decline code, or the key of a refusal
+    reason: str | None = None  # a decline code, the key of a refusal, or LOST
     cancelled_by: str | None = None  # who asked to cancel
     receipt_url: str | None = None
     request_id: str | None = None  # Stripe's, of the last request that failed: for support
@@ -158,12 +160,13 @@ def is_refusal(reason: str) -> bool:
     return reason.startswith("refusal.")
 
 
-def after_reversals(reversals: Sequence[Reversal]) -> tuple[Status, Usd]:
-    """The status of a credited purchase, and how much of it is gone."""
+def after_reversals(reversals: Sequence[Reversal]) -> tuple[Status, Usd, str | None]:
+    """The status of a credited purchase, how much of it is gone, and its reason: ``LOST`` once nothing is open."""
     gone = Usd(sum(each.amount.cents for each in reversals))
-    if any(each.kind == "dispute" and (each.open or each.amount.cents) for each in reversals):
-        return Status.DISPUTED, gone
-    return (Status.REFUNDED if gone.cents else Status.SETTLED), gone
+    disputes = [each for each in reversals if each.kind == "dispute" and (each.open or each.amount.cents)]
+    if disputes:
+        return Status.DISPUTED, gone, None if any(each.open for each in disputes) else LOST
+    return (Status.REFUNDED if gone.cents else Status.SETTLED), gone, None
 
 
 def next_look(purchase: Purchase, now: datetime) -> timedelta:

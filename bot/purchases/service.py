@@ -325,11 +325,12 @@ class Purchases:
             return False
         for reversal in reversals:
             await self._book_reversal(tx, purchase, reversal)
-        status, gone = after_reversals(reversals)
-        if purchase.status not in CREDITED or (status, gone) == (purchase.status, purchase.reversed):
+        status, gone, reason = after_reversals(reversals)
+        as_before = (status, gone, reason) == (purchase.status, purchase.reversed, purchase.reason)
+        if purchase.status not in CREDITED or as_before:
             return False
-        now = self._clock.now()
-        moved = must(await store.move(tx, purchase, status, now, note=f"{gone} gone", reversed_cents=gone.cents))
+        columns = {"reversed_cents": gone.cents, "reason": reason}
+        moved = must(await store.move(tx, purchase, status, self._clock.now(), note=f"{gone} gone", **columns))
         await self.tell(tx, moved)
         return True
 

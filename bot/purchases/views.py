@@ -22,7 +22,7 @@ from slack_sdk.models.views import View
 from bot.accounts.model import Account
 from bot.money import Credits, Usd
 from bot.payments.gateway import Card
-from bot.purchases.model import CREDITED, LIVE, PayWith, Purchase, Status, is_refusal
+from bot.purchases.model import CREDITED, LIVE, LOST, PayWith, Purchase, Status, is_refusal
 from bot.slack import mrkdwn, names
 from bot.slack.buttons import contact_support
 from bot.text import Texts
@@ -223,6 +223,8 @@ def _stage(purchase: Purchase) -> str:
             return "under_way"
         case Status.DECLINED | Status.EXPIRED | Status.CANCELLED:
             return "not_bought"
+        case Status.DISPUTED if purchase.reason == LOST:
+            return "dispute_lost"
     return purchase.status.value
 
 
@@ -258,6 +260,8 @@ def _key(purchase: Purchase) -> str:
             return "card.preparing"
         case Status.CHECKOUT if purchase.reason == "authentication_required":
             return "card.confirm"
+        case Status.DISPUTED if purchase.reason == LOST:
+            return "card.dispute_lost"
     return f"card.{purchase.status.value}"
 
 

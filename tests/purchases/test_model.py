@@ -27,6 +27,7 @@ from bot.purchases.model import (
     CREDITED,
     FARTHEST_LOOK,
     LIVE,
+    LOST,
     UNPAID,
     PayWith,
     Purchase,
@@ -205,23 +206,26 @@ def dispute(cents: int, *, open: bool) -> Reversal:
 
 
 @pytest.mark.parametrize(
-    ("reversals", "status", "gone"),
+    ("reversals", "status", "gone", "reason"),
     [
-        ([], Status.SETTLED, 0),
-        ([refund(500)], Status.REFUNDED, 500),
-        ([refund(500), refund(700, "re_2")], Status.REFUNDED, 1200),
-        ([refund(0)], Status.SETTLED, 0),
-        ([dispute(2500, open=True)], Status.DISPUTED, 2500),
-        ([dispute(0, open=True)], Status.DISPUTED, 0),
-        ([dispute(2500, open=False)], Status.DISPUTED, 2500),
-        ([dispute(0, open=False)], Status.SETTLED, 0),
-        ([refund(500), dispute(2000, open=True)], Status.DISPUTED, 2500),
-        ([refund(500), dispute(0, open=False)], Status.REFUNDED, 500),
+        ([], Status.SETTLED, 0, None),
+        ([refund(500)], Status.REFUNDED, 500, None),
+        ([refund(500), refund(700, "re_2")], Status.REFUNDED, 1200, None),
+        ([refund(0)], Status.SETTLED, 0, None),
+        ([dispute(2500, open=True)], Status.DISPUTED, 2500, None),
+        ([dispute(0, open=True)], Status.DISPUTED, 0, None),
+        ([dispute(2500, open=False)], Status.DISPUTED, 2500, LOST),
+        ([dispute(0, open=False)], Status.SETTLED, 0, None),
+        ([refund(500), dispute(2000, open=True)], Status.DISPUTED, 2500, None),
+        ([refund(500), dispute(2000, open=False)], Status.DISPUTED, 2500, LOST),
+        ([refund(500), dispute(0, open=False)], Status.REFUNDED, 500, None),
     ],
 )
-def test_refunds_and_disputes_add_up_in_every_order(reversals: list[Reversal], status: Status, gone: int) -> None:
+def test_refunds_and_disputes_add_up_in_every_order(
+    reversals: list[Reversal], status: Status, gone: int, reason: str | None
+) -> None:
     for order in permutations(reversals):
-        assert after_reversals(order) == (status, Usd(gone))
+        assert after_reversals(order) == (status, Usd(gone), reason)
 
 
 # ── amounts, and when to ask again ────────────────────────────────────────────────────────────────────────────────

@@ -257,7 +257,7 @@ async def test_a_charge_that_could_not_begin_within_an_hour_is_given_up(stage: S
     await stage.wind(minutes=61)
     stage.faults.disarm()
 
-    await stage.said("was cancelled. Nothing was charged. We could not reach the bank for an hour, so we gave up.")
+    await stage.said("was cancelled. Nothing was charged. It could not be charged within an hour, so we gave up.")
     assert stage.charges() == []
 
 

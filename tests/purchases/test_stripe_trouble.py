@@ -94,7 +94,7 @@ async def test_thirty_hours_of_silence_after_asking_for_the_money(open_small_sta
         assert stage.charges() == [2500]
     else:
         await stage.became("cancelled", within=900, step=60)
-        await stage.said("We could not reach the bank for an hour, so we gave up.")
+        await stage.said("It could not be charged within an hour, so we gave up.")
         assert stage.charges() == []
 
 

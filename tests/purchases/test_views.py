@@ -14,7 +14,7 @@ from slack_sdk.models.views import View
 from bot.accounts.model import Account, Plan, Standing, Workspace
 from bot.money import GREATEST, Credits, Usd
 from bot.payments.gateway import Card
-from bot.purchases.model import LIVE, PayWith, Purchase, Status
+from bot.purchases.model import LIVE, LOST, PayWith, Purchase, Status
 from bot.purchases.views import Form, again_form, buy_form, buyer_card, card_name, channel_card, stands, wants_page
 from bot.sandbox.slack.blockkit import check_blocks, check_view
 from bot.slack.boundary import notice
@@ -35,7 +35,7 @@ REASONS = [
     *("currency_not_supported", "resource_missing", "fraudulent", "a_code_of_next_year"),
 ]
 REFUSALS = [
-    *("refusal.not_owner", "refusal.not_paid", "refusal.cancelled", "refusal.too_late"),
+    *("refusal.not_owner", "refusal.not_paid", "refusal.cancelled", "refusal.too_late", "refusal.frozen"),
     *(f"refusal.not_full_member.{standing}" for standing in Standing if standing is not Standing.MEMBER),
 ]
 
@@ -69,6 +69,7 @@ def purchases() -> Iterator[Purchase]:
         for card in (VISA, None, Card("pm_2", "eftpos_au_of_a_long_name", "0000")):
             for amount in (Usd.dollars(1), GREATEST):
                 yield purchase(status, card=card, amount=amount)
+    yield purchase(Status.DISPUTED, reason=LOST)
     for reason in REASONS:
         yield purchase(Status.CHECKOUT, reason=reason)
         yield purchase(Status.DECLINED, reason=reason)
