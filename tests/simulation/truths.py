@@ -139,7 +139,7 @@ def _cards(world: World, rows: list[Purchase]) -> Iterator[str]:
                 yield f"I7: nobody was told of {key}, which is {purchase.status}"
             elif len(messages) > 1 and not may_be_twice:
                 yield f"I7: {key} was told {len(messages)} times"
-            elif not any(_says(purchase.status, message.text) for message in messages):
+            elif not any(_says(world, purchase, message.text) for message in messages):
                 yield f"I7: {key} does not say that it is {purchase.status}: {messages[-1].text}"
             elif key in owed and all(message.text != owed[key]["text"] for message in messages):
                 yield f"I7: {key} does not say what it ought to: {messages[-1].text}"
@@ -154,12 +154,16 @@ _WORDS = {
     Status.CANCELLED: ("was cancelled", "was not completed"),
     Status.QUARANTINED: ("not the amount", "looked into"),
     Status.REFUNDED: ("was refunded", "was refunded"),
-    Status.DISPUTED: ("The bank disputes", "The bank disputes"),
 }
+_UNDECIDED, _LOST = ("The bank disputes",), ("was decided for the cardholder",)
 
 
-def _says(status: Status, text: str) -> bool:
-    return any(words in text for words in _WORDS.get(status, ("",)))
+def _says(world: World, purchase: Purchase, text: str) -> bool:
+    words = _WORDS.get(purchase.status, ("",))
+    if purchase.status is Status.DISPUTED:
+        disputes = [each for each in world.stripe.state.disputes if each["payment_intent"] == purchase.intent_id]
+        words = _UNDECIDED if any(each["status"] == "needs_response" for each in disputes) else _LOST
+    return any(each in text for each in words)
 
 
 def _ends(world: World, rows: list[Purchase]) -> Iterator[str]:
