@@ -144,6 +144,12 @@ async def look_at_all(tx: AsyncConnection, now: datetime) -> int:
     return len((await tx.execute(due)).all())
 
 
+async def look_at_credited(tx: AsyncConnection, now: datetime, since: datetime) -> None:
+    """Make every purchase due that was credited, and bought since then: something may have gone back of it."""
+    bought = and_(purchases.c.status.in_(CREDITED), purchases.c.created_at >= since)
+    await tx.execute(update(purchases).where(bought).values(check_at=now))
+
+
 async def heed(tx: AsyncConnection, now: datetime, hint: Hint) -> Purchase | None:
     """Make the purchase that a hint speaks of due at once, unless it is paid and that is no news; and return it."""
     of = {"of_id": hint.purchase_id, "of_intent": hint.intent_id, "of_session": hint.session_id}

@@ -58,6 +58,7 @@ _LONG_AFTER = timedelta(hours=1)
 _SAY_PAID = ("payment_intent.succeeded", "checkout.session.completed", "checkout.session.async_payment_succeeded")
 _BEFORE_US = timedelta(days=2)  # where the first reading begins, by whatever our clock says
 _REACH = timedelta(days=29)  # Stripe keeps events for thirty days
+_GOES_BACK_WITHIN = timedelta(days=180)  # a card's owner may dispute a payment for four months, and seldom longer
 
 
 CANCELLED_BY_BUYER = "refusal.cancelled"
@@ -115,6 +116,9 @@ class PurchaseWorker:
         far_back = self._looked_back is None or abs(now - self._looked_back) >= _LONG_AFTER
         async with self._database.read() as tx:
             since = await store.cursor(tx, "newest_stripe_event") or now - _BEFORE_US
+        if self._looked_back is None and since < now - _REACH:
+            await self._database.write(partial(store.look_at_credited, now=now, since=now - _GOES_BACK_WITHIN))
+            self._purchases.due()
         try:
             hints = await self._gateway.hints(max(since - (_LONG_OVERLAP if far_back else _OVERLAP), now - _REACH))
         except Outage as outage:
@@ -292,7 +296,7 @@ class PurchaseWorker:
             current = must(await store.of_id(tx, purchase.id))
         if current.cancelled_by:
             return account, CANCELLED_BY_BUYER
-        if self._purchases.frozen():
+        if self._purchases.frozen() and current.status is not Status.CHECKOUT:  # who stands at a page may go on
             return account, Frozen.key
         if self._clock.now() - purchase.created_at > CHARGE_WITHIN and purchase.session_id is None:
             return account, TOO_LATE

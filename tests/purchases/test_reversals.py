@@ -106,6 +106,21 @@ async def test_a_refund_that_stripe_lists_late_is_not_missed(open_small_stage: O
     assert await stage.balance() == "30.00"
 
 
+async def test_what_went_back_while_the_bot_was_down_for_longer_than_stripe_remembers(
+    open_small_stage: OpenStage,
+) -> None:
+    stage = await open_small_stage(webhooks=None)
+    await stage.bought("25")
+    await stage.bot._worker.listen()
+    await stage.stop()
+    stage.stripe.refund(intent_of(stage), 500)
+    stage.world.clock.wind(days=32)
+    await stage.start()
+
+    await stage.became("refunded", within=60)
+    assert await stage.balance() == "20.00"
+
+
 async def test_a_lost_dispute_keeps_the_credit(stage: Stage) -> None:
     await stage.bought("25")
     dispute = stage.stripe.dispute(intent_of(stage), 1000)

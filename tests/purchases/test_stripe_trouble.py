@@ -283,17 +283,6 @@ async def test_broken_books_charge_nothing_that_was_on_its_way(open_small_stage:
     assert stage.charges() == []
 
 
-async def test_broken_books_close_the_pages_that_wait(open_small_stage: OpenStage) -> None:
-    stage = await open_small_stage(card=None)
-    await stage.buy("25")
-    await stage.said("Pay $25.00")
-    stage.bot.audit.found("somebody was at the books")
-
-    await stage.became("cancelled", within=60)
-    assert stage.page["status"] == "expired"
-    await stage.said("Buying is paused while we check our books")
-
-
 async def test_a_purchase_of_no_shape_that_ours_have_holds_up_nothing(open_stage: OpenStage) -> None:
     """Whoever else sells with the same Stripe account writes into its metadata whatever they like."""
     stage = await open_stage(webhooks=None)
