@@ -78,7 +78,9 @@ class Worker:
                 done = 0
             self._begun.set()
             if not done:
-                await self._nudged.wait()
+                with suppress(TimeoutError):  # APScheduler's alarms go by the wall clock: one set back would not come
+                    async with asyncio.timeout(2 * self._interval):
+                        await self._nudged.wait()
 
 
 class Crew:

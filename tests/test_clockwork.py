@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -169,6 +170,15 @@ async def test_the_alarm_wakes_it(clockwork: Clockwork) -> None:
     clockwork.every(0.05, "work", work)
     clockwork.start()
     await work.at_least(4)
+
+
+async def test_an_alarm_that_does_not_come_is_not_waited_for(clockwork: Clockwork, monkeypatch: Any) -> None:
+    """APScheduler's do not for two hours, once the clock was set back by so much."""
+    monkeypatch.setattr(clockwork._scheduler, "start", lambda: None)
+    work = Rounds()
+    clockwork.every(0.1, "work", work)
+    clockwork.start()
+    await work.at_least(3)
 
 
 async def test_a_round_that_fails_is_told_and_the_rounds_go_on(

@@ -71,9 +71,10 @@ class Database:
             async with self._reader.connect() as connection:
                 must(connection.sync_connection).begin()  # asks the database nothing yet; closing ends it
                 if at_length and not self.is_sqlite:
-                    for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
-                        await connection.exec_driver_sql(f"SET LOCAL {limit} = 0")
-                yield connection
+                    async with _unhurried(connection):
+                        yield connection
+                else:
+                    yield connection
 
     async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run ``work`` in one writing transaction and commit; from its start again when PostgreSQL asked for that.
@@ -154,6 +155,19 @@ class Database:
             self._between_processes.close()
 
 
+@asynccontextmanager
+async def _unhurried(connection: AsyncConnection) -> AsyncIterator[None]:
+    """For one transaction on PostgreSQL, neither side minds how long the other one takes."""
+    for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
+        await connection.exec_driver_sql(f"SET LOCAL {limit} = 0")
+    driver = must((await connection.get_raw_connection()).driver_connection)
+    usual, driver.patience = driver.patience, None
+    try:
+        yield
+    finally:
+        driver.patience = usual
+
+
 @contextmanager
 def _outages() -> Iterator[None]:
     """A database that cannot do its work is an ``Outage``; one that finds fault with ours shows a bug."""
@@ -204,6 +218,8 @@ def _sqlite_engine(url: Any, *, begin: str, size: int, patience: float) -> Async
 
 
 def _postgres_engine(url: str, size: int, patience: float) -> AsyncEngine:
+    from bot.db.postgres import Connection  # its driver need not be installed where SQLite is enough
+
     return create_async_engine(
         url,
         pool_size=size,
@@ -213,6 +229,7 @@ def _postgres_engine(url: str, size: int, patience: float) -> AsyncEngine:
         pool_pre_ping=True,
         hide_parameters=True,
         connect_args={
+            "async_creator_fn": Connection.connect,
             "connect_timeout": 5,
             "tcp_user_timeout": 10_000,
             "keepalives_idle": 30,  # what waits for a busier hour is not forgotten by whatever is on the way

@@ -73,6 +73,8 @@ class Outbox:
                     await self._begin()
                 except (Outage, SQLAlchemyError, OSError) as error:
                     logger.warning("the outbox cannot reach the database: %s", error)
+                except Exception:  # the boundary: whatever it was, there is another round
+                    logger.exception("a round of the outbox failed")
                 await self._rest()
         finally:
             await self._drain()

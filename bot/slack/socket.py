@@ -26,6 +26,9 @@ class _Line:
         self.client = AsyncSocketModeHandler(app, app_token, ping_interval=_PATIENCE).client
         # slack_sdk would try a dead address for ever: the watchdog connects
         self.client.default_auto_reconnect_enabled = self.client.auto_reconnect_enabled = False
+        self._connect_anew = self.client.connect_to_new_endpoint
+        self.client.connect_to_new_endpoint = self._renew  # type: ignore[method-assign]
+        self._one_at_a_time = asyncio.Lock()
         self.fault = ""  # why the last attempt to connect failed
         self._failures = 0
         self._not_before = 0.0
@@ -35,15 +38,26 @@ class _Line:
         if await self.client.is_connected():
             self._failures = 0
         elif self._clock.monotonic() >= self._not_before:
-            await self._connect()
+            async with self._one_at_a_time:
+                await self._connect()
             self._not_before = self._clock.monotonic() + min(_LOOK_EVERY * 2**self._failures, _LONGEST_PAUSE)
         return bool(await self.client.is_connected())
 
-    async def _connect(self) -> None:
+    async def _renew(self, force: bool = False) -> None:
+        """Slack wants this connection to end. slack_sdk would wait for the next one as long as that takes.
+
+        Told twice, it would make two of them, and read only one: the other half of what Slack sends would be lost.
+        """
+        old = self.client.current_session
+        async with self._one_at_a_time:
+            if self.client.current_session is old:
+                await self._connect(force=force)
+
+    async def _connect(self, *, force: bool = False) -> None:
         self.client.wss_uri = None
         try:
             async with asyncio.timeout(_PATIENCE):
-                await self.client.connect_to_new_endpoint()
+                await self._connect_anew(force=force)
         except Exception as error:  # noqa: BLE001 - the boundary of the connection: whatever it was, try again
             self._failures = min(self._failures + 1, 10)
             self.fault = _code(error)

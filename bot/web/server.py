@@ -14,6 +14,7 @@ from bot.errors import Unusable
 
 GRACE_SECONDS: Final = 0.5
 GREATEST_HEAD: Final = 64 * 1024
+UNFINISHED_SECONDS: Final = 30.0  # that a request may take to arrive
 _NEAREST: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - whoever listens everywhere is reached here
 
 
@@ -50,7 +51,7 @@ class Server:
         config = uvicorn.Config(
             self._run,
             interface="asgi3",
-            http=_BoundedHead,
+            http=_Bounded,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -83,12 +84,33 @@ class Server:
                 raise
 
 
-class _BoundedHead(HttpToolsProtocol):
-    """HTTP by httptools, which is several times quicker than h11 but would read a head of any size."""
+class _Bounded(HttpToolsProtocol):
+    """HTTP by httptools, which is several times quicker than h11 but would read a head of any size, for any time.
+
+    uvicorn waits for the rest of a request without limit, and a thousand that never end are all that a process can
+    hold open: Slack, Stripe and the database were out of reach with them.
+    """
 
     _head = 0  # bytes of headers so far
     _unread = 0  # bytes since the parser last found something
     _found = False
+    _limit: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_the_end()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expect_nothing()
+        super().connection_lost(exc)
+
+    def _expect_the_end(self) -> None:
+        self._expect_nothing()
+        self._limit = self.loop.call_later(UNFINISHED_SECONDS, self.transport.abort)
+
+    def _expect_nothing(self) -> None:
+        if self._limit:
+            self._limit.cancel()
 
     def data_received(self, data: bytes) -> None:
         self._found = False
@@ -100,7 +122,12 @@ class _BoundedHead(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._found = True
         self._head = 0
+        self._expect_the_end()
         super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        self._expect_nothing()
+        super().on_message_complete()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._found = True

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.db.engine import AlreadyRunning, Database
@@ -218,6 +218,50 @@ async def test_a_database_that_is_not_there_is_an_outage() -> None:
         assert told.value.service == "database"
         assert "geheim" not in str(told.value)
     await database.dispose()
+
+
+class _Silence:
+    """Stands between a bot and PostgreSQL, and at a word forgets every connection that it has, without ending it."""
+
+    def __init__(self, socket: str) -> None:
+        self._socket = socket
+        self._talks: set[asyncio.Task[None]] = set()
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, questions = await asyncio.open_unix_connection(self._socket)
+        for source, target in ((reader, questions), (answers, writer)):
+            self._talks.add(asyncio.create_task(self._pass_on(source, target)))
+
+    async def _pass_on(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        while said := await source.read(65536):
+            target.write(said)
+        target.close()
+
+    def fall(self) -> None:
+        for each in self._talks:
+            each.cancel()
+
+
+async def test_a_server_that_falls_silent_is_given_up(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite has no server")
+    monkeypatch.setattr("bot.db.postgres.Connection.patience", 0.3)
+    silence = _Silence(f"{database.url.query['host']}/.s.PGSQL.5432")
+    async with await asyncio.start_server(silence.take, "127.0.0.1", 0) as between:
+        through = database.url.set(host="127.0.0.1", port=between.sockets[0].getsockname()[1], query={})
+        away = Database(through.render_as_string(hide_password=False), pool=2, patience=10)
+        async with away.read() as first, away.read() as second:
+            for each in (first, second):
+                await each.exec_driver_sql("SELECT 1")
+            silence.fall()
+            asked = (each.exec_driver_sql("SELECT 1") for each in (first, second))
+            for answer in await asyncio.gather(*asked, return_exceptions=True):
+                assert isinstance(answer, OperationalError)
+                assert "no answer in time" in str(answer)
+
+        async with away.read() as third:
+            assert (await third.exec_driver_sql("SELECT 1")).scalar_one() == 1
+        await away.dispose()
 
 
 async def test_a_file_that_is_no_database_is_an_outage(tmp_path: Path) -> None:

@@ -350,6 +350,25 @@ async def test_stopping_lets_what_is_being_sent_arrive_and_begins_nothing_new(wo
     assert world.texts() == ["Paid", "Paid too"]
 
 
+async def test_it_goes_on_after_whatever_went_wrong(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where no thread can be had for a moment."""
+    read = world.database.read
+
+    def fail() -> Any:
+        monkeypatch.setattr(world.database, "read", read)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(world.database, "read", fail)
+    running = asyncio.create_task(world.outbox.run())
+    await until(lambda: "a round of the outbox failed" in caplog.text)
+    await world.owe("pur_1", "Paid")
+
+    await world.workspace.until(lambda: world.texts() == ["Paid"])
+    await stop(running)
+
+
 async def test_it_goes_on_when_the_database_is_back(world: World, caplog: pytest.LogCaptureFixture) -> None:
     await world.database.write(lambda tx: tx.execute(text("ALTER TABLE outbox RENAME TO away")))
     running = asyncio.create_task(world.outbox.run())

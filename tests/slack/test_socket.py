@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from slack_bolt.kwargs_injection.async_args import AsyncArgs
@@ -126,6 +127,31 @@ async def test_it_comes_back_when_slack_itself_sent_it_to_a_dead_address(line: L
     await line.failed(2)
     await line.connected()
     assert await line.works()
+
+
+async def test_it_comes_back_when_slack_itself_sent_it_to_somebody_silent(line: Line, monkeypatch: Any) -> None:
+    """slack_sdk, left alone, would wait for five minutes."""
+    monkeypatch.setattr("bot.slack.socket._PATIENCE", 0.3)
+    await line.connected()
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as silent:
+        url = f"ws://127.0.0.1:{silent.sockets[0].getsockname()[1]}/link"
+        line.faults.arm(OPEN, Kind.STATUS, times=2, code=200, body={"ok": True, "url": url})
+        await line.slack.refresh_sockets()
+        await line.failed(2)
+        await line.connected()
+        assert await line.works()
+        await line.socket.stop()
+
+
+async def test_told_twice_to_renew_a_line_it_makes_one(line: Line) -> None:
+    """slack_sdk would make two, and read only one of them where that takes long."""
+    await line.connected()
+    asked = line.faults.arm(OPEN, Kind.HANG, times=None, seconds=0.1)
+    told = line.socket._lines[0].client
+    await asyncio.gather(*(told.connect_to_new_endpoint(force=True) for _ in range(2)))
+    assert len(line.faults.hits) == 1, asked
+    await line.connected()
+    assert all([await line.works() for _ in range(4)])
 
 
 async def test_it_comes_back_after_a_slack_that_hangs(line: Line) -> None:

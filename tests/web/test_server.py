@@ -163,3 +163,27 @@ async def test_a_head_without_end_is_cut(server: Server, head: str) -> None:
     writer.close()
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert (await httpx.AsyncClient().get(f"{server.url}/hello")).text == "hello"
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", b"GET /hello HTTP/1.1\r\nHost: b", b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf"]
+)
+async def test_a_request_that_never_ends_gives_its_connection_back(
+    server: Server, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr("bot.web.server.UNFINISHED_SECONDS", 0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+    writer.write(begun)
+    with contextlib.suppress(ConnectionResetError):
+        await asyncio.wait_for(reader.read(), timeout=5)
+    writer.close()
+
+
+async def test_what_has_arrived_takes_as_long_as_it_takes(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.web.server.UNFINISHED_SECONDS", 0.1)
+    async with connect(f"ws{server.url.removeprefix('http')}/talk") as socket, httpx.AsyncClient() as client:
+        assert await socket.recv() == "hello"
+        for _ in range(2):
+            assert (await client.get(f"{server.url}/slow")).text == "done"
+        async with asyncio.timeout(5):
+            await (await socket.ping())
