@@ -19,6 +19,8 @@ from bot.prices.model import Markups, PriceList, Tokens, Unpriced, cost
 from bot.usage import store
 from bot.usage.model import Event, Row, UsageRefused, key_of
 
+MOST_KEPT = 10_000  # sources, and models, whose numbers are known without asking
+
 
 class StaleTerms(Exception):
     """Prices, markups or accounts were changed since the events were rated."""
@@ -117,6 +119,9 @@ class Rater:
         unknown = [(n, event.account_id) for n, event in enumerate(events) if event.account_id not in terms.plans]
         if unknown:
             raise UsageRefused([(n, f"there is no account {account_id}") for n, account_id in unknown])
+        for known in (self._sources, self._models):
+            if len(known) > MOST_KEPT:  # a source may be a machine that lives for an hour
+                known.clear()
         new_sources = {event.source for event in events if event.source not in self._sources}
         new_models = {pair for event in events if (pair := (event.provider, event.model)) not in self._models}
         if new_sources or new_models:
