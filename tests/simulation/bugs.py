@@ -260,10 +260,10 @@ class TellsItself:
 
 
 class CursorOfOurClock(PurchaseWorker):
-    """Goes on reading from where its own clock stood, which may have been wrong."""
+    """Goes on reading from where its own clock stood, which may have been wrong, and never looks further back."""
 
     async def listen(self) -> int:
-        now = self._clock.now()
+        now = self._looked_back = self._clock.now()
         heard = await super().listen()
         await self._database.write(partial(store.set_cursor, name="newest_stripe_event", at=now))
         return heard
@@ -286,7 +286,7 @@ BUGS: dict[str, Parts] = {
     "a refund is booked whenever it is heard of": Parts(purchases=BooksEveryNotice),
     "a refund before the settling is forgotten": Parts(purchases=LooksOnce),
     "the cursor is stored before what it stands for": Parts(worker=CursorFirst),
-    "the cursor is of our clock": Parts(worker=CursorOfOurClock),
+    "the cursor is of our clock, and nobody looks back": Parts(worker=CursorOfOurClock),
     "a lease does not fence": Parts(worker=FencelessWorker, purchases=FencelessPurchases),
     "posted again after a lost answer": Parts(slack=NeverFinds),
     "the outbox gives up": Parts(outbox=GivesUp),
