@@ -1,11 +1,9 @@
 """The sandbox in a real browser: people buy credits in its page and see what became of it."""
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from .window import CHROMIUM, NONE_HERE, Window, looking_at, photograph, running_sandbox
@@ -17,29 +15,6 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.skipif(CHROMIUM is None, reason=NONE_HERE),
 ]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """One sandbox for all stories: each brings its own card and amounts, and counts from the balance it finds."""
-    async with running_sandbox(tmp_path_factory.mktemp("sandbox")) as address:
-        yield address
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def tab(address: str, browser: Browser) -> AsyncIterator[Window]:
-    async with looking_at(address, browser) as window:
-        yield window
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def window(address: str, tab: Window) -> AsyncIterator[Window]:
-    """The same tab for all stories, where each begins anew."""
-    await tab.open(address)
-    yield tab
-    await tab.page.keyboard.press("Escape")  # Slack remembers an open form
-    await expect(tab.form).to_have_count(0)
-    assert tab.complaints == []
 
 
 # ── buying ────────────────────────────────────────────────────────────────────────────────────────────────────────
