@@ -130,8 +130,9 @@ function showModal() {
   }
   if (!modal.open) modal.showModal();
   const wrong = all(".wrong", form).map((field) => field.dataset.input).join();
-  if (shown !== form.dataset.view || !form.contains(document.activeElement)) focusFirst(form);
-  else if (wrong && wrong !== errors) find(".wrong :is(input, select, textarea)", form)?.focus();
+  const lost = !form.contains(document.activeElement);
+  if (wrong && (wrong !== errors || lost)) focusWrong(form);
+  else if (shown !== form.dataset.view || lost) focusFirst(form);
   shown = form.dataset.view;
   errors = wrong;
 }
@@ -140,6 +141,11 @@ function focusFirst(form) {
   const field = find("[autofocus]", form) ?? find(".modal-body :is(input, select, textarea)", form);
   (field ?? find("[data-submit]", form) ?? find("footer button", form)).focus();
   field?.select?.();
+}
+
+function focusWrong(form) {
+  find(".wrong :is(input, select, textarea)", form)?.focus();
+  find(".wrong", form).scrollIntoView({ block: "nearest" }); // with what is said of it
 }
 
 modal?.addEventListener("cancel", (event) => { event.preventDefault(); closeView(false); });
@@ -259,7 +265,11 @@ document.addEventListener("submit", async (event) => {
   if (form.matches("[data-studio]")) send("use", Object.fromEntries(new FormData(form)), find("button", form));
   if (!form.matches(".modal-form")) return;
   const button = find("[data-submit]", form);
-  if (button && !button.hasAttribute("aria-busy")) await send("submit", surface(form), button);
+  if (!button || button.hasAttribute("aria-busy")) return;
+  await send("submit", surface(form), button);
+  if (!form.isConnected) return;
+  errors = ""; // what is wrong again is not drawn again, and yet to be seen
+  showModal();
 });
 
 document.addEventListener("keydown", (event) => {
