@@ -761,6 +761,19 @@ def test_a_menu_of_which_several_are_chosen_is_a_list_to_tick(kind: str, name: s
     assert [(box["type"], box["value"], "checked" in box) for box in boxes] == [("checkbox", name, True)]
 
 
+def test_a_choice_can_be_taken_back_only_where_it_is_optional() -> None:
+    """Slack's window has no way to clear another menu, so no bot expects to hear of it."""
+    menu = {"type": "static_select", "action_id": "menu", "options": [{"text": plain("One"), "value": "1"}]}
+
+    def can_be_emptied(block: dict[str, Any]) -> bool:
+        [empty] = [facts for tag, each in tags(drawn(block)) if tag == "option" and not (facts := dict(each))["value"]]
+        return "disabled" not in empty and "hidden" not in empty
+
+    assert not can_be_emptied({"type": "actions", "elements": [menu]})
+    assert not can_be_emptied(field_of("one", {**menu, "initial_option": menu["options"][0]}))
+    assert can_be_emptied(field_of("one", menu, optional=True))
+
+
 def test_every_field_has_a_name() -> None:
     parsed = tags(drawn(*everything()))
     named = {dict(attributes).get("for") for tag, attributes in parsed if tag == "label"}
