@@ -454,6 +454,13 @@ async def test_a_person_changes_their_language(sandbox: Sandbox) -> None:
     assert '<option value="da-DK" selected>Dansk</option>' in await sandbox.page()
 
 
+async def test_the_languages_stay_in_their_order_whichever_is_chosen(sandbox: Sandbox) -> None:
+    for locale in ("en-US", "da-DK", "uk-UA"):
+        await sandbox.do("language", locale=locale)
+        offered = between(await sandbox.page(), 'data-testid="language"', "</select>")
+        assert re.findall(r'<option value="([^"]+)"', offered) == [code for code, _ in on_offer()]
+
+
 @pytest.mark.parametrize("language", languages())
 def test_each_language_of_the_bot_can_be_chosen_and_is_understood(language: str) -> None:
     [locale] = [locale for locale, name in on_offer() if name == own_name(language)]

@@ -236,7 +236,8 @@ class Stage:
 
     def _languages(self, viewer: Person) -> Sequence[tuple[str, str]]:
         known = dict(self._offered)
-        return [*({viewer.locale: viewer.locale} | known).items()]
+        known.setdefault(viewer.locale, viewer.locale)
+        return [*known.items()]
 
     def _face(self, person: Person, place: Place) -> Face:
         href = self._there(person, place).href()
