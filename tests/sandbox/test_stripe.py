@@ -786,7 +786,7 @@ async def test_a_page_takes_no_payment_before_it_knows_what_it_asks_for(shop: Sh
         ({}, "PO is required."),
         ({"field-po": "123456"}, "PO is too long."),
     ):
-        page = await browser.post(str(session.url), data=typed | change)
+        page = await browser.post(str(session.url), data=typed | change, follow_redirects=True)
         assert problem in page.text
     assert shop.stripe.charges_made() == []
     await browser.post(str(session.url), data=typed | {"field-po": "PO-7"})
@@ -1066,9 +1066,9 @@ async def test_the_checkout_page_takes_a_test_card(shop: Shop, browser: httpx.As
     assert "AI credits" in page.text
     assert "http" not in page.text.replace(shop.stripe.base_url, "").replace("https://bot.example/cancelled", "")
 
-    declined = await browser.post(str(session.url), data={"number": "4000 0000 0000 9995"})
+    declined = await browser.post(str(session.url), data={"number": "4000 0000 0000 9995"}, follow_redirects=True)
     assert "Your card has insufficient funds." in declined.text
-    real = await browser.post(str(session.url), data={"number": "4111 1111 1111 1111"})
+    real = await browser.post(str(session.url), data={"number": "4111 1111 1111 1111"}, follow_redirects=True)
     assert "never takes a real card" in real.text
     assert "4111" not in real.text
     paid = await browser.post(str(session.url), data={"number": "4242 4242 4242 4242", "save": "yes"})
@@ -1088,7 +1088,7 @@ async def test_the_checkout_page_leads_through_the_banks_question(shop: Shop, br
     asked = await browser.post(str(session.url), data={"number": "4000002760003184"})
     question = asked.headers["location"]
     assert "$25.00" in (await browser.get(question)).text
-    failed = await browser.post(question, data={"answer": "fail"})
+    failed = await browser.post(question, data={"answer": "fail"}, follow_redirects=True)
     assert "unable to authenticate" in failed.text
     asked = await browser.post(str(session.url), data={"number": "4000002760003184"})
     done = await browser.post(asked.headers["location"], data={"answer": "complete"})
@@ -1096,11 +1096,30 @@ async def test_the_checkout_page_leads_through_the_banks_question(shop: Shop, br
     assert (await browser.get(question)).status_code == 404
 
 
+@pytest.mark.parametrize("number", ["4000000000000002", "4000002760003184", "1234"])
+async def test_whoever_could_not_pay_finds_the_page_as_they_left_it_and_again_when_they_load_it_anew(
+    shop: Shop, browser: httpx.AsyncClient, number: str
+) -> None:
+    session = await shop.session(await shop.customer(), custom_fields=[FIELD])
+    typed = {"number": number, "save": "yes", "field-po": "PO-778"}
+    answer = await browser.post(str(session.url), data=typed)
+    if "/challenges/" in (question := answer.headers["location"]):
+        answer = await browser.post(question, data={"answer": "fail"})
+
+    assert answer.status_code == 303
+    assert str(answer.url.join(answer.headers["location"])) == session.url
+    for _ in range(2):
+        page = (await browser.get(str(session.url))).text
+        assert 'role="alert"' in page
+        assert 'value="PO-778"' in page
+        assert re.search(r'name="save"[^>]* checked', page)
+
+
 async def test_pages_that_are_over_say_so(shop: Shop, browser: httpx.AsyncClient) -> None:
     session = await shop.session(await shop.customer())
     shop.clock.wind(hours=25)
     assert "has expired" in (await browser.get(str(session.url))).text
-    paid = await browser.post(str(session.url), data={"number": "4242424242424242"})
+    paid = await browser.post(str(session.url), data={"number": "4242424242424242"}, follow_redirects=True)
     assert "has expired" in paid.text
     assert (await browser.get(f"{shop.stripe.base_url}/pay/cs_test_nothing")).status_code == 404
     assert shop.stripe.charges_made() == []

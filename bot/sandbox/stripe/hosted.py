@@ -1,6 +1,6 @@
 """The pages that a buyer sees: checkout, the bank's question, receipt, invoice, portal. They take test cards only."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from bot.sandbox.stripe.billing import COUNTRIES, EUROPE, PERCENT, SOMEBODY, Buyer
 from bot.sandbox.stripe.cards import BY_NAME, BY_NUMBER, TestCard
-from bot.sandbox.stripe.checkout import PLACEHOLDER, Checkout, Payment
+from bot.sandbox.stripe.checkout import PLACEHOLDER, Checkout
 from bot.sandbox.stripe.customers import Customers
 from bot.sandbox.stripe.errors import JsonObject
 from bot.sandbox.stripe.intents import Intents
@@ -55,6 +55,15 @@ def pages(
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """What stood on the page when somebody tried to pay, but for the card, and what was wrong."""
+
+    buyer: Buyer
+    save: bool = False
+    problem: str = ""
+
+
 class _Pages:
     def __init__(
         self, name: str, state: State, customers: Customers, intents: Intents, checkout: Checkout, portal: Portal
@@ -65,6 +74,7 @@ class _Pages:
         self._intents = intents
         self._checkout = checkout
         self._portals = portal
+        self._tries: dict[str, _Try] = {}  # the last on each page, by session
         self._templates = Environment(
             loader=PackageLoader("bot.sandbox.stripe"), autoescape=True, undefined=StrictUndefined
         )
@@ -79,11 +89,12 @@ class _Pages:
         session, form = self._session(request), await _fields(request)
         if session is None:
             return self._missing()
-        method, buyer = self._chosen(session, form), _buyer(session, form)
+        method, tried = self._chosen(session, form), _Try(_buyer(session, form), "save" in form)
+        self._tries[session["id"]] = tried
         if method is None:
-            return self._show(session, NOT_A_TEST_CARD, save="save" in form, buyer=buyer)
-        payment = self._checkout.pay(session["id"], method, save="save" in form, buyer=buyer)
-        return self._after(session, payment, save="save" in form, buyer=buyer)
+            return self._after(session, NOT_A_TEST_CARD)
+        payment = self._checkout.pay(session["id"], method, save=tried.save, buyer=tried.buyer)
+        return self._after(session, payment.message, payment.redirect)
 
     async def challenge(self, request: Request) -> Response:
         self._checkout.expire_due()
@@ -103,7 +114,8 @@ class _Pages:
         back_to = intent["next_action"]["redirect_to_url"]["return_url"]
         self._intents.authenticate(ident, ok=form.get("answer") == "complete")
         if session := self._checkout.session_of(ident):
-            return self._after(session, self._checkout.came_of(session))
+            payment = self._checkout.came_of(session)
+            return self._after(session, payment.message, payment.redirect)
         if not back_to:
             return self._page("closed.html", title="Thank you", text="You can close this page.", back="")
         return RedirectResponse(_with_query(back_to, intent), 303)
@@ -159,16 +171,15 @@ class _Pages:
             return next((m for m in self._checkout.saved_methods(session) if m["id"] == saved), None)
         return BY_NUMBER.get("".join(form.get("number", "").split()))
 
-    def _after(
-        self, session: JsonObject, payment: Payment, *, save: bool = False, buyer: Buyer | None = None
-    ) -> Response:
-        if payment.redirect:
-            return RedirectResponse(payment.redirect, 303)
-        return self._show(session, payment.message, save=save, buyer=buyer)
+    def _after(self, session: JsonObject, problem: str, redirect: str | None = None) -> Response:
+        """Send the buyer on, else back to the page: one that can be loaded again, and gone back to."""
+        self._tries[session["id"]] = replace(self._tried(session), problem=problem)
+        return RedirectResponse(redirect or f"/pay/{session['id']}", 303)
 
-    def _show(
-        self, session: JsonObject, problem: str = "", *, save: bool = False, buyer: Buyer | None = None
-    ) -> Response:
+    def _tried(self, session: JsonObject) -> _Try:
+        return self._tries.get(session["id"]) or _Try(_known(session))
+
+    def _show(self, session: JsonObject) -> Response:
         if session["status"] == "expired":
             return self._page(
                 "closed.html",
@@ -183,6 +194,7 @@ class _Pages:
                 text="This payment was already made; nobody can pay it twice.",
                 back=session["success_url"].replace(PLACEHOLDER, session["id"]),
             )
+        tried = self._tried(session)
         return self._page(
             "checkout.html",
             session=session,
@@ -191,9 +203,9 @@ class _Pages:
             offers_to_save=self._checkout.offers_to_save(session),
             cards=_offered(ON_THE_PAGE, session["payment_method_types"]),
             button=BUTTONS.get(session["submit_type"] or "", "Pay"),
-            problem=problem,
-            save=save,
-            buyer=buyer or _known(session),
+            problem=tried.problem,
+            save=tried.save,
+            buyer=tried.buyer,
             countries=COUNTRIES,
             percent=PERCENT if session["automatic_tax"]["enabled"] else {},
             europe=EUROPE,
