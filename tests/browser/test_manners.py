@@ -21,3 +21,35 @@ async def test_what_is_wrong_in_a_long_form_is_in_sight_and_the_next_to_be_writt
         await expect(zone).to_be_focused()
         await window.form.get_by_role("heading").first.click()
         await window.form.locator(".modal-body").evaluate("body => body.scrollTo(0, 0)")
+async def test_nothing_typed_is_lost_and_what_one_says_is_in_sight(address: str, window: Window) -> None:
+    await window.go("general")
+    channel = await window.page.locator(".line.current").get_attribute("data-channel")
+    for number in range(30):
+        asked = {"as": "U0BO", "channel": channel, "text": f"Line {number}"}
+        await window.page.request.post(f"{address}/do/say", data=asked)
+    await expect(window.newest).to_contain_text("Line 29")
+    composer = window.page.get_by_test_id("composer")
+
+    await window.conversation.evaluate("pane => pane.scrollTo(0, 0)")
+    await window.say("Mine")
+    await expect(window.newest).to_contain_text("Mine")
+    await expect(window.newest).to_be_in_viewport(ratio=1)
+
+    await composer.fill("What\nI write\nis longer\nthan\nothers")
+    await expect(window.newest).to_be_in_viewport(ratio=1)
+
+    await window.go("ai-credits")
+    await expect(composer).to_have_value("")
+    await composer.fill("For the buyers")
+    await window.become("Maja Holm")
+    await expect(composer).to_have_value("")
+    await window.become("Anna Berg")
+    await window.go("Credits")
+    await window.page.get_by_role("tab", name="Home").click()
+    await window.go("general")
+    await expect(composer).to_have_value("What\nI write\nis longer\nthan\nothers")
+
+    async with window.cut_off():
+        await composer.fill("Is anybody there?")
+        await composer.press("Enter")
+        await expect(composer).to_have_value("Is anybody there?")

@@ -125,6 +125,16 @@ class Window:
         yield tab
         await tab.close()
 
+    @asynccontextmanager
+    async def cut_off(self) -> AsyncIterator[None]:
+        """A while in which the sandbox answers nothing: the browser complains of it, and rightly so."""
+        assert self.complaints == []
+        await self.page.context.route("**/*", lambda route: route.abort())
+        yield
+        await self.page.context.unroute_all()
+        assert all("net::ERR_FAILED" in each for each in self.complaints)
+        self.complaints.clear()
+
     async def balance(self) -> float:
         return float((await self._balance.inner_text()).replace(",", ""))
 

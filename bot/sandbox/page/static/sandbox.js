@@ -6,6 +6,7 @@ const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const regions = new Map();
 const modal = find("#modal-dialog");
 const confirmation = find("#confirm-dialog");
+const pane = find("#conversation");
 const sides = find(".sides"); // two windows like this one, each in a frame
 const framed = parent !== window;
 let stream = null;
@@ -367,6 +368,7 @@ async function say() {
   field().value = "";
   grow();
   mark(-1);
+  pane.scrollTop = pane.scrollHeight; // where it, or the answer, will be
   const said = await send("say", { channel: channel(), text });
   if (said.problem && !field().value) field().value = text;
 }
