@@ -58,9 +58,11 @@ function show(name, html) {
   if (regions.get(name) === html) return;
   const first = !regions.has(name);
   regions.set(name, html);
-  const low = region.scrollHeight - region.scrollTop - region.clientHeight < 60;
   patch(region, html, first);
-  if (name === "conversation") settle(region, low);
+  if (name === "conversation") {
+    settle(place !== location.search);
+    place = location.search;
+  }
   if (name === "composer" && popup() && region.contains(document.activeElement)) suggest();
   if (name === "modal") showModal();
   if (name === "clock") tick();
@@ -111,11 +113,19 @@ function hold(region) {
   };
 }
 
-function settle(region, low) {
-  const place = location.search;
-  if (low || region.dataset.place !== place) region.scrollTop = find(".home", region) ? 0 : region.scrollHeight;
-  region.dataset.place = place;
+// The newest message stays in sight for whom it was, whatever comes, and however large the pane is. A Home stays.
+let place = location.search;
+let low = true;
+const isLow = () => pane.scrollHeight - pane.scrollTop - pane.clientHeight < 60;
+
+function settle(moved) {
+  const home = find(".home", pane);
+  if (moved || (low && !home)) pane.scrollTop = home ? 0 : pane.scrollHeight;
+  low = isLow();
 }
+
+pane?.addEventListener("scroll", () => { low = isLow(); });
+if (pane) new ResizeObserver(() => settle(false)).observe(pane);
 
 // --- modals
 
@@ -396,7 +406,7 @@ function toast(text) {
 tick();
 setInterval(tick, 1000);
 if (!sides) {
-  settle(find("#conversation"), true);
+  settle(true);
   showModal();
   listen();
 }
