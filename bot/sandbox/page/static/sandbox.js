@@ -94,12 +94,21 @@ function patch(region, html, first) {
   held();
 }
 
+const drafts = new Map(); // what is written and not sent, by person and conversation
+
 function hold(region) {
   const active = region.contains(document.activeElement) ? document.activeElement.id : "";
   const scrolled = find(".modal-body", region)?.scrollTop ?? 0;
-  const fields = all("input[id], select[id], textarea[id]", region).map((field) => [field.id, field, field.value]);
+  const fields = all(":is(input, select, textarea)[data-kind]", region).map((field) => [field.id, field, field.value]);
   const ticked = all(".choices input", region).map((box) => [box.name, box.value, box.checked]);
+  const writing = find("#composer-text", region);
+  if (writing) drafts.set(writing.form.dataset.key, writing.value);
   return () => {
+    const written = find("#composer-text", region);
+    if (written && written !== writing) {
+      written.value = drafts.get(written.form.dataset.key) ?? "";
+      grow();
+    }
     for (const [id, field, value] of fields) {
       const now = document.getElementById(id);
       if (now && now !== field && region.contains(now)) now.value = value;
