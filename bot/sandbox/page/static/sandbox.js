@@ -174,23 +174,22 @@ const closeView = (everything) => send("close", { all: everything, view: find(".
 
 // --- what the person does
 
+// Its answer has a "problem" when it came to nothing, which is shown already.
 async function send(what, body, busy) {
   busy?.setAttribute("aria-busy", "true");
-  try {
-    const answer = await fetch("do/" + what, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ as: here().get("as") ?? (sides ?? find(".person.current")).dataset.user, ...body }),
-    });
-    const said = await answer.json();
-    if (said.problem) toast(said.problem);
-    return said;
-  } catch {
-    toast("The sandbox is not answering.");
-    return {};
-  } finally {
-    busy?.removeAttribute("aria-busy");
-  }
+  const said = await ask(what, body).catch(() => ({ problem: "The sandbox is not answering." }));
+  busy?.removeAttribute("aria-busy");
+  if (said.problem) toast(said.problem);
+  return said;
+}
+
+async function ask(what, body) {
+  const answer = await fetch("do/" + what, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ as: here().get("as") ?? (sides ?? find(".person.current")).dataset.user, ...body }),
+  });
+  return answer.json();
 }
 
 const here = () => new URLSearchParams(location.search);
@@ -383,13 +382,22 @@ function grow() {
 
 async function say() {
   const text = field().value;
+  const { key } = field().form.dataset;
   if (!text.trim()) return;
   field().value = "";
   grow();
   mark(-1);
   pane.scrollTop = pane.scrollHeight; // where it, or the answer, will be
   const said = await send("say", { channel: channel(), text });
-  if (said.problem && !field().value) field().value = text;
+  if (said.problem) putBack(key, text);
+}
+
+function putBack(key, text) {
+  if (field()?.form.dataset.key !== key) drafts.set(key, text);
+  else if (!field().value) {
+    field().value = text;
+    grow();
+  }
 }
 
 // --- time and notices
