@@ -1,5 +1,7 @@
 """The page's manners: what went wrong is in sight, nothing typed is lost, and the keyboard stays where it was."""
 
+import re
+
 import pytest
 from playwright.async_api import expect
 
@@ -53,3 +55,50 @@ async def test_nothing_typed_is_lost_and_what_one_says_is_in_sight(address: str,
         await composer.fill("Is anybody there?")
         await composer.press("Enter")
         await expect(composer).to_have_value("Is anybody there?")
+
+
+async def test_the_keyboard_stays_where_it_was(window: Window) -> None:
+    page, keyboard = window.page, window.page.keyboard
+    general, app = (page.get_by_test_id("channel").filter(has_text=name) for name in ("general", re.compile(r"^\s*Cr")))
+    await general.focus()
+    await keyboard.press("Enter")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("general")
+    await expect(general).to_be_focused()
+
+    bo = page.get_by_test_id("person").filter(has_text="Bo Lind")
+    await bo.focus()
+    await keyboard.press("Enter")
+    await expect(bo).to_have_attribute("aria-current", "true")
+    await expect(bo).to_be_focused()
+
+    card = page.get_by_label("Saved card of Acme Labs")
+    for select, value in ((page.get_by_test_id("language"), "en-US"), (card, "mastercard"), (card, "visa")):
+        await select.focus()
+        await select.select_option(value)
+        await expect(select.locator("option[selected]")).to_have_attribute("value", value)
+        await expect(select).to_be_focused()
+
+    await app.click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Credits")
+    home = page.get_by_role("tab", name="Home")
+    await home.focus()
+    await keyboard.press("Enter")
+    await expect(home).to_have_attribute("aria-selected", "true")
+    await expect(home).to_be_focused()
+
+    buy = page.get_by_test_id("home").get_by_role("button", name="Buy credits")
+    await buy.focus()
+    await keyboard.press("Enter")
+    await window.amount.fill("19")
+    await page.set_viewport_size({"width": 1440, "height": 600})
+    reading = await window.conversation.evaluate("pane => { pane.scrollTo(0, 120); return pane.scrollTop; }")
+    await keyboard.press("Enter")
+    await expect(window.form).to_contain_text("Paid and credited: $19.00.")
+    await expect(page.get_by_test_id("home")).to_contain_text("$19.00")
+    assert await window.conversation.evaluate("pane => pane.scrollTop") == reading > 0
+    await keyboard.press("Escape")
+    await expect(buy).to_be_focused()
+    await page.set_viewport_size({"width": 1440, "height": 900})
+
+    await general.click()
+    await expect(page.get_by_test_id("composer")).to_be_focused()

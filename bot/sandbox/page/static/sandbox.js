@@ -63,7 +63,10 @@ function show(name, html) {
     settle(place !== location.search);
     place = location.search;
   }
-  if (name === "composer" && popup() && region.contains(document.activeElement)) suggest();
+  if (name === "composer") {
+    if (toWrite) field()?.focus();
+    if (popup() && region.contains(document.activeElement)) suggest();
+  }
   if (name === "modal") showModal();
   if (name === "clock") tick();
 }
@@ -97,7 +100,7 @@ function patch(region, html, first) {
 const drafts = new Map(); // what is written and not sent, by person and conversation
 
 function hold(region) {
-  const active = region.contains(document.activeElement) ? document.activeElement.id : "";
+  const active = region.contains(document.activeElement) ? document.activeElement.id : null;
   const scrolled = find(".modal-body", region)?.scrollTop ?? 0;
   const fields = all(":is(input, select, textarea)[data-kind]", region).map((field) => [field.id, field, field.value]);
   const ticked = all(".choices input", region).map((box) => [box.name, box.value, box.checked]);
@@ -117,9 +120,14 @@ function hold(region) {
       const box = all(".choices input", region).find((each) => each.name === name && each.value === value);
       if (box) box.checked = checked;
     }
-    if (active && document.activeElement?.id !== active) document.getElementById(active)?.focus();
+    if (active !== null) refocus(active, region);
     if (find(".modal-body", region)) find(".modal-body", region).scrollTop = scrolled;
   };
+}
+
+// Who was at what is drawn anew or gone goes on at the same thing, else at another.
+function refocus(id, other) {
+  if (document.activeElement === document.body) (document.getElementById(id) ?? other)?.focus({ preventScroll: true });
 }
 
 // The newest message stays in sight for whom it was, whatever comes, and however large the pane is. A Home stays.
@@ -140,15 +148,22 @@ if (pane) new ResizeObserver(() => settle(false)).observe(pane);
 
 let shown = "";
 let errors = "";
+let opener = ""; // the id of what opened it
 
 function showModal() {
   const form = find(".modal-form", modal);
   if (!form) {
-    if (modal.open) modal.close();
+    if (modal.open) {
+      modal.close();
+      refocus(opener, field());
+    }
     shown = errors = "";
     return;
   }
-  if (!modal.open) modal.showModal();
+  if (!modal.open) {
+    opener = document.activeElement.id;
+    modal.showModal();
+  }
   const wrong = all(".wrong", form).map((field) => field.dataset.input).join();
   const lost = !form.contains(document.activeElement);
   if (wrong && (wrong !== errors || lost)) focusWrong(form);
@@ -234,7 +249,10 @@ function agreed(node) {
   confirmation.showModal();
   find("button[value=confirm]", confirmation).focus();
   return new Promise((decide) => {
-    confirmation.addEventListener("close", () => decide(confirmation.returnValue === "confirm"), { once: true });
+    confirmation.addEventListener("close", () => {
+      refocus(node.id, field());
+      decide(confirmation.returnValue === "confirm");
+    }, { once: true });
   });
 }
 
@@ -248,6 +266,7 @@ document.addEventListener("click", (event) => {
   const link = at("a[data-go]");
   if (link && !event.metaKey && !event.ctrlKey && !event.shiftKey) {
     event.preventDefault();
+    toWrite = event.pointerType === "mouse";
     go(link.getAttribute("href"));
   } else if (at("[data-press]")) press(at("[data-press]"), at("[data-press]").dataset.value);
   else if (at("[data-option]")) {
@@ -315,6 +334,8 @@ function remember(side, place) {
   address.set(side, place);
   history.replaceState(null, "", "?" + address);
 }
+
+let toWrite = false; // whoever goes somewhere by the mouse goes on with the keyboard: in the message field, as in Slack
 
 function go(href) {
   history.pushState(null, "", href);
