@@ -19,11 +19,11 @@ function listen() {
   stream?.close();
   stream = new EventSource("stream" + location.search);
   stream.addEventListener("fragments", (event) => {
-    find("#offline").hidden = true;
+    find("#offline").togglePopover(false);
     for (const [name, html] of Object.entries(JSON.parse(event.data))) take(name, html);
   });
   stream.addEventListener("toast", (event) => toast(JSON.parse(event.data)));
-  stream.addEventListener("error", () => { find("#offline").hidden = false; });
+  stream.addEventListener("error", () => find("#offline").togglePopover(true));
 }
 
 // What is under a finger stays until it is lifted: where it is replaced meanwhile, the browser makes no click of it.
@@ -163,6 +163,7 @@ function showModal() {
   if (!modal.open) {
     opener = document.activeElement.id;
     modal.showModal();
+    raise();
   }
   const wrong = all(".wrong", form).map((field) => field.dataset.input).join();
   const lost = !form.contains(document.activeElement);
@@ -247,6 +248,7 @@ function agreed(node) {
   confirmation.replaceChildren(template.content.cloneNode(true));
   confirmation.returnValue = "deny";
   confirmation.showModal();
+  raise();
   find("button[value=confirm]", confirmation).focus();
   return new Promise((decide) => {
     confirmation.addEventListener("close", () => {
@@ -441,6 +443,15 @@ function toast(text) {
   setTimeout(() => note.remove(), 6000);
 }
 
+// Notices lie above what was opened last.
+function raise() {
+  for (const notice of all("[popover]:popover-open")) {
+    notice.hidePopover();
+    notice.showPopover();
+  }
+}
+
+find("#toasts").showPopover();
 tick();
 setInterval(tick, 1000);
 if (!sides) {
