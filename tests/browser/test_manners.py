@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Locator, Route, expect
 
 from .window import CHROMIUM, NONE_HERE, Window
 
@@ -102,3 +102,37 @@ async def test_the_keyboard_stays_where_it_was(window: Window) -> None:
 
     await general.click()
     await expect(page.get_by_test_id("composer")).to_be_focused()
+
+
+async def test_where_the_sandbox_is_silent_the_page_says_so_above_everything_and_claims_nothing(window: Window) -> None:
+    page, language = window.page, window.page.get_by_test_id("language")
+    offline, toast = page.get_by_text("Reconnecting"), page.get_by_test_id("toasts").locator("div").last
+    await window.ask_to_buy("21")
+    async with window.cut_off():
+        await window.press("Buy")
+        await expect(toast).to_have_text("The sandbox is not answering.")
+        in_front = await look(toast)
+        await page.keyboard.press("Escape")
+        await expect(page.get_by_test_id("toasts").locator("div")).to_have_count(2)
+        await expect(window.form).to_have_count(1)  # it could not be closed
+    await page.keyboard.press("Escape")
+    await expect(window.form).to_have_count(0)
+    assert await look(toast) == in_front
+
+    async with window.cut_off():
+        await language.select_option(label="Dansk")
+        await expect(language).to_have_value("en-US")
+        await page.get_by_test_id("channel").filter(has_text="general").click()
+        await expect(offline).to_be_visible()
+        await expect(page.get_by_test_id("connected")).to_be_hidden()
+    await window.go("general")
+    await expect(offline).to_be_hidden()
+    await expect(page.get_by_test_id("connected")).to_be_visible()
+
+
+async def look(notice: Locator) -> bytes:
+    """A picture of its middle: what lies over it is seen in it."""
+    box = await notice.bounding_box()
+    assert box is not None
+    middle = {"x": box["x"] + 12, "y": box["y"] + 8, "width": box["width"] - 24, "height": box["height"] - 16}
+    return await notice.page.screenshot(clip=middle, animations="disabled")

@@ -292,11 +292,16 @@ document.addEventListener("click", (event) => {
 
 document.addEventListener("change", (event) => {
   const { target } = event;
-  if (target.matches("[data-language]")) send("language", { locale: target.value });
-  if (target.matches("[data-wallet]")) send("card", { customer: target.dataset.wallet, card: target.value });
+  if (target.matches("[data-language]")) change(target, "language", { locale: target.value });
+  if (target.matches("[data-wallet]")) change(target, "card", { customer: target.dataset.wallet, card: target.value });
   const live = target.closest("[data-live=on_change]");
   if (live) press(live, valueOf(live));
 });
+
+async function change(select, what, body) {
+  const said = await send(what, body);
+  if (said.problem) for (const option of select.options) option.selected = option.defaultSelected;
+}
 
 document.addEventListener("submit", async (event) => {
   event.preventDefault();
