@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.async_api import Browser, BrowserContext, Frame, Locator, Page, Request, expect
+from playwright.async_api import Browser, BrowserContext, Frame, Locator, Page, Request, Route, expect
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
@@ -134,6 +134,22 @@ class Window:
         await self.page.context.unroute_all()
         assert all("net::ERR_FAILED" in each for each in self.complaints)
         self.complaints.clear()
+
+    @asynccontextmanager
+    async def answering_late(self, act: str) -> AsyncIterator[None]:
+        """A while in which the sandbox does not yet hear of an act."""
+        over = asyncio.Event()
+
+        async def wait(route: Route) -> None:
+            await over.wait()
+            await route.continue_()
+
+        await self.page.context.route(f"**/do/{act}", wait)
+        try:
+            yield
+        finally:
+            over.set()
+            await self.page.context.unroute_all(behavior="wait")
 
     async def balance(self) -> float:
         return float((await self._balance.inner_text()).replace(",", ""))

@@ -149,11 +149,14 @@ if (pane) new ResizeObserver(() => settle(false)).observe(pane);
 let shown = "";
 let errors = "";
 let opener = ""; // the id of what opened it
+let left = ""; // the view that is closed here, of which the sandbox has yet to hear
 
 function showModal() {
   const form = find(".modal-form", modal);
-  if (!form) {
+  if (form?.dataset.view !== left) left = "";
+  if (!form || left) {
     if (modal.open) {
+      document.activeElement.blur(); // it would stay in what nobody sees any more
       modal.close();
       refocus(opener, field());
     }
@@ -186,7 +189,17 @@ function focusWrong(form) {
 
 modal?.addEventListener("cancel", (event) => { event.preventDefault(); closeView(false); });
 
-const closeView = (everything) => send("close", { all: everything, view: find(".modal-form", modal)?.dataset.view });
+async function closeView(everything) {
+  const { view, above } = find(".modal-form", modal).dataset;
+  if (everything || above === undefined) {
+    left = view;
+    showModal();
+  }
+  const said = await send("close", { all: everything, view });
+  if (!said.problem) return;
+  left = "";
+  showModal();
+}
 
 // --- what the person does
 
