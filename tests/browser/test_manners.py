@@ -29,6 +29,8 @@ async def test_what_is_wrong_in_a_long_form_is_in_sight_and_the_next_to_be_writt
         await expect(window.form).to_have_count(0)
     await window.ask_to_buy("21")
     await expect(window.amount).to_have_value("21")
+
+
 async def test_nothing_typed_is_lost_and_what_one_says_is_in_sight(address: str, window: Window) -> None:
     await window.go("general")
     channel = await window.page.locator(".line.current").get_attribute("data-channel")

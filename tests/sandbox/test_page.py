@@ -34,6 +34,7 @@ from bot.sandbox.page import markdown as standard_markdown
 from bot.sandbox.page.blocks import Blocks, Form, Templates
 from bot.sandbox.page.dates import Reader
 from bot.sandbox.page.mrkdwn import Mrkdwn, Names
+from bot.sandbox.page.scene import SHOWN
 from bot.sandbox.slack import Message, Workspace
 from bot.sandbox.slack.feed import Feed
 from bot.sandbox.stripe import StripeAccount
@@ -275,6 +276,20 @@ async def test_a_file_in_a_message_can_be_opened(sandbox: Sandbox) -> None:
     assert [dict(attributes).get("target") for _, attributes in tags(page) if ("href", url) in attributes] == ["_blank"]
     assert "&lt;november&gt;.csv" in page
     assert "CSV, 2.0 kB" in page
+
+
+async def test_of_a_long_conversation_the_newest_messages_are_shown(sandbox: Sandbox) -> None:
+    for number in range(SHOWN):
+        await sandbox.workspace.say("UADA", sandbox.general(), f"Message {number}.")
+    assert "newest messages" not in await sandbox.page(channel=sandbox.general())
+
+    await sandbox.workspace.say("UADA", sandbox.general(), "One more.")
+
+    page = await sandbox.page(channel=sandbox.general())
+    assert page.count('data-testid="message"') == SHOWN
+    assert "Message 0." not in page
+    assert "One more." in page
+    assert f"These are the {SHOWN} newest messages." in page
 
 
 async def test_an_edited_message_says_so(sandbox: Sandbox) -> None:

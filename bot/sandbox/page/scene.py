@@ -18,6 +18,7 @@ from bot.sandbox.slack.workspace import Workspace
 
 Json = Mapping[str, Any]
 SAME_BREATH_SECONDS = 300  # messages of one author this close together share one heading
+SHOWN = 200  # messages of a conversation: each change draws them all
 HUES = 8
 WINDS = (
     (60, "+1 min", "1 minute"),
@@ -145,6 +146,7 @@ class Scene:
     groups: Sequence[Group]
     tabs: Sequence[Tab]
     rows: Sequence[Row]
+    shown: int  # how many messages these are, where there are more
     welcome: str
     home: Surface | None
     modal: Surface | None
@@ -200,6 +202,7 @@ class Stage:
         groups = self._groups(place)
         here = next(line for group in groups for line in group.lines if line.current)
         at_home = place.tab == "home"
+        messages = self._workspace.messages(place.channel, place.user)
         return Scene(
             viewer=viewer,
             tab=place.tab,
@@ -210,7 +213,8 @@ class Stage:
             beside=self._beside(place),
             groups=groups,
             tabs=self._tabs(place) if here.kind == "app" else (),
-            rows=() if at_home else self._rows(place, blocks, mrkdwn),
+            rows=() if at_home else self._rows(messages[-SHOWN:], blocks, mrkdwn),
+            shown=SHOWN if len(messages) > SHOWN else 0,
             welcome=self._welcome(here),
             home=self._home(place, blocks) if at_home else None,
             modal=self._modal(place, blocks),
@@ -306,11 +310,11 @@ class Stage:
 
     # --- the conversation
 
-    def _rows(self, place: Place, blocks: Blocks, mrkdwn: Mrkdwn) -> Sequence[Row]:
+    def _rows(self, messages: Sequence[Message], blocks: Blocks, mrkdwn: Mrkdwn) -> Sequence[Row]:
         reader = mrkdwn.reader
         rows: list[Row] = []
         before: Message | None = None
-        for message in self._workspace.messages(place.channel, place.user):
+        for message in messages:
             moment = moment_of(message.ts)
             if before is None or _day(reader, before) != _day(reader, message):
                 rows.append(Row(f"{_day(reader, message):%Y-%m-%d}", day=reader.day(moment)))
