@@ -410,6 +410,24 @@ async def test_a_button_in_a_message_reaches_the_bot(sandbox: Sandbox) -> None:
     assert sandbox.bot.heard[0]["actions"][0]["value"] == "7"
 
 
+async def test_what_somebody_else_was_quicker_with_is_told_without_the_words_of_a_developer(sandbox: Sandbox) -> None:
+    button = {"type": "button", "action_id": "approve", "text": plain("Approve")}
+    message = await sandbox.post(sandbox.general(), "Asked", blocks=[{"type": "actions", "elements": [button]}])
+    view = await sandbox.open("UADA", form())
+    sandbox.workspace.rewrite(message, text="Approved", blocks=[])
+    done = {"type": "modal", "title": plain("Done"), "blocks": [{"type": "divider"}]}
+    sandbox.workspace.views.update(done, view_id=view)
+
+    at_button = {"channel": message.channel, "message": message.ts}
+    press = await sandbox.do("press", action="approve", kind="button", value=None, **at_button)
+    submit = await sandbox.do("submit", view=view, values={})
+    sandbox.workspace.erase(message)
+    gone = await sandbox.do("press", action="approve", kind="button", value=None, **at_button)
+
+    for answer in (press, submit, gone):
+        assert (answer.status_code, answer.json()["problem"]) == (409, "This has changed in the meantime.")
+
+
 async def test_the_home_tab_shows_what_the_bot_published(sandbox: Sandbox) -> None:
     dm = sandbox.workspace.dm("UADA")
     assert "nothing on its Home tab yet" in await sandbox.page("UADA", dm, "home")
