@@ -487,6 +487,28 @@ async def test_a_person_changes_their_language(sandbox: Sandbox) -> None:
     assert '<option value="da-DK" selected>Dansk</option>' in await sandbox.page()
 
 
+async def test_what_the_bot_says_to_one_person_is_marked_as_being_in_their_language(sandbox: Sandbox) -> None:
+    """For whoever hears the page, and for the letters that Chinese and Japanese write differently."""
+
+    async def marked(kind: str, **where: str) -> list[bool]:
+        found = [dict(facts) for _, facts in tags(await sandbox.page(**where))]
+        return [facts.get("lang") == "ja-JP" for facts in found if kind in (facts.get("class") or "").split()]
+
+    dm, general = sandbox.workspace.dm("UADA"), sandbox.general()
+    sandbox.bot.answer = {"text": "To you"}
+    await sandbox.do("language", locale="ja-JP")
+    await sandbox.post(general, "To everybody")
+    await sandbox.do("say", channel=general, text="/buy-credits")
+    await sandbox.post(dm, "To you")
+    sandbox.workspace.views.publish("UADA", {"type": "home", "blocks": [{"type": "divider"}]})
+    await sandbox.open("UADA", form())
+
+    assert await marked("message", channel=general) == [False, True]
+    assert await marked("message", channel=dm) == [True]
+    assert await marked("home", channel=dm, tab="home") == [True]
+    assert await marked("modal-form") == [True]
+
+
 async def test_the_languages_stay_in_their_order_whichever_is_chosen(sandbox: Sandbox) -> None:
     for locale in ("en-US", "da-DK", "uk-UA"):
         await sandbox.do("language", locale=locale)
