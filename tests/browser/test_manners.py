@@ -138,6 +138,19 @@ async def test_where_the_sandbox_is_silent_the_page_says_so_above_everything_and
     await expect(page.get_by_test_id("connected")).to_be_visible()
 
 
+async def test_forced_colours_show_what_is_current(window: Window) -> None:
+    await window.go("Credits")
+    await window.page.emulate_media(forced_colors="active")
+    for kind, current in ((".person", ".current"), (".line", ".current"), ("[role=tab]", "[aria-selected=true]")):
+        chosen, other = window.page.locator(kind + current), window.page.locator(f"{kind}:not({current})").first
+        assert await background(chosen) != await background(other)
+    await window.page.emulate_media(forced_colors="none")
+
+
+async def background(thing: Locator) -> str:
+    return str(await thing.evaluate("thing => getComputedStyle(thing).backgroundColor"))
+
+
 async def look(notice: Locator) -> bytes:
     """A picture of its middle: what lies over it is seen in it."""
     box = await notice.bounding_box()
