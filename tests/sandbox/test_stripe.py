@@ -1093,7 +1093,10 @@ async def test_the_checkout_page_leads_through_the_banks_question(shop: Shop, br
     asked = await browser.post(str(session.url), data={"number": "4000002760003184"})
     done = await browser.post(asked.headers["location"], data={"answer": "complete"})
     assert done.headers["location"] == f"https://bot.example/done?session={session.id}"
-    assert (await browser.get(question)).status_code == 404
+    for late in (browser.get(question), browser.post(question, data={"answer": "complete"})):
+        assert (await late).headers["location"] == f"/pay/{session.id}"
+    assert "already made" in (await browser.get(question, follow_redirects=True)).text
+    assert (await browser.get(f"{shop.stripe.base_url}/pay/challenges/pi_nothing")).status_code == 404
 
 
 @pytest.mark.parametrize("number", ["4000000000000002", "4000002760003184", "1234"])

@@ -101,7 +101,7 @@ class _Pages:
         ident = request.path_params["intent"]
         intent = self._state.intents.get(ident) if ident in self._state.intents else None
         if intent is None or intent["status"] != "requires_action":
-            return self._missing()
+            return self._over(ident)
         method = self._state.methods.get(intent["payment_method"])
         return self._page("challenge.html", intent=intent, card=self._customers.card_of(method))
 
@@ -110,7 +110,7 @@ class _Pages:
         ident, form = request.path_params["intent"], await _fields(request)
         intent = self._state.intents.get(ident) if ident in self._state.intents else None
         if intent is None or intent["status"] != "requires_action":
-            return self._missing()
+            return self._over(ident)
         back_to = intent["next_action"]["redirect_to_url"]["return_url"]
         self._intents.authenticate(ident, ok=form.get("answer") == "complete")
         if session := self._checkout.session_of(ident):
@@ -119,6 +119,11 @@ class _Pages:
         if not back_to:
             return self._page("closed.html", title="Thank you", text="You can close this page.", back="")
         return RedirectResponse(_with_query(back_to, intent), 303)
+
+    def _over(self, intent: str) -> Response:
+        """The bank asks once. Who comes late, or pressed twice, finds the page that it was about, if any."""
+        session = self._checkout.session_of(intent)
+        return self._missing() if session is None else RedirectResponse(f"/pay/{session['id']}", 303)
 
     async def receipt(self, request: Request) -> Response:
         ident = request.path_params["charge"]
