@@ -11,7 +11,7 @@ from .source import BOT, MODULES, nodes, tree
 
 ROOT = BOT.parent
 
-BOUNDARIES = {"slack/boundary.py", "slack/socket.py", "clockwork.py"}
+BOUNDARIES = {"slack/boundary.py", "slack/socket.py", "clockwork.py", "outbox/service.py"}
 READER_OF_THE_ENVIRONMENT = "settings.py"
 
 
