@@ -26,7 +26,7 @@ from bot.alerts.service import Alerts
 from bot.clock import Clock, SystemClock
 from bot.clockwork import Clockwork, Crew, Work, Worker
 from bot.db.engine import Database
-from bot.db.migrate import current, newest, upgrade
+from bot.db.migrate import current, prepare
 from bot.doctor.patient import Deaf, Parked, Patient, Stuck
 from bot.doctor.report import Report
 from bot.errors import Outage, Unusable
@@ -340,11 +340,9 @@ class Bot:
         await self.purchases.heed(Hint("return", "checkout.done", session_id=session_id))
 
     async def _prepare_database(self) -> None:
+        await prepare(self.database)
         if self.database.is_sqlite:
-            await upgrade(self.database)
             await self.database.write(self._release_leases)
-        elif await current(self.database) != newest():
-            raise Unusable("the database is not of this version: run credits-bot migrate")
 
     async def _release_leases(self, tx: AsyncConnection) -> None:
         """Take back what another process had in hand. Only where none can be alive."""

@@ -138,6 +138,14 @@ async def test_a_bot_on_a_postgres_that_nobody_migrated_says_what_to_do(
                 pass
 
 
+async def test_a_bot_does_not_start_on_a_database_of_a_newer_one(open_stage: OpenStage) -> None:
+    stage = await open_stage()
+    await tamper(stage.bot, "UPDATE alembic_version SET version_num = '9999'")
+    await stage.stop()
+    with pytest.raises(Unusable, match="of a newer version"):
+        await stage.start()
+
+
 async def test_a_restart_loses_nothing(open_small_stage: OpenStage) -> None:
     stage = await open_small_stage()
     await stage.bought("25")

@@ -390,6 +390,17 @@ def test_on_postgres_nothing_is_migrated_behind_the_back(
         _one_line(run(*words, code=1), "credits-bot migrate")
 
 
+def test_a_database_of_a_newer_program_is_left_alone_and_told_in_a_line(on_both: Run, database_url: str) -> None:
+    _sql(database_url, "UPDATE alembic_version SET version_num = '9999'")
+    for words in (("accounts", "list"), ("ledger", "verify"), ("migrate",)):
+        told = on_both(*words, code=1)
+        _one_line(told, f"of a newer version (9999) than this program knows ({newest()}): install the newer program")
+    [schema] = [
+        each for each in json.loads(on_both("doctor", "--json", code=1).stdout)["findings"] if each["name"] == "schema"
+    ]
+    assert (schema["level"], schema["mend"]) == ("blocking", "install the newer program, or go back to a copy")
+
+
 def test_the_manifest_is_printed_for_both_ways_in(run: Run) -> None:
     assert run("manifest").stdout == manifest()
     over_http = yaml.safe_load(run("manifest", "--url", "https://bot.example").stdout)

@@ -11,7 +11,7 @@ import click
 from bot.accounts import store as accounts
 from bot.accounts.model import Account
 from bot.db.engine import Database
-from bot.db.migrate import current, newest, upgrade
+from bot.db.migrate import prepare
 from bot.errors import Outage, Unusable
 from bot.settings import Settings
 
@@ -59,10 +59,8 @@ class Opened:
         self._database = Database(Settings.read().database_url)
 
     async def __aenter__(self) -> Database:
-        if self._migrated and self._database.is_sqlite:
-            await upgrade(self._database)
-        elif self._migrated and await current(self._database) != newest():
-            raise Unusable("the database is not of this version: run credits-bot migrate")
+        if self._migrated:
+            await prepare(self._database)
         return self._database
 
     async def __aexit__(self, *error: object) -> None:

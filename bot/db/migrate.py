@@ -7,15 +7,30 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.db.engine import Database
+from bot.errors import Unusable
 from bot.faultpoint import faultpoint
 
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 0x63726564  # names our migrations among PostgreSQL's advisory locks
 
 
+class Unknown(Unusable):
+    """The tables are of no version that this program knows."""
+
+    def __init__(self, found: str, mend: str) -> None:
+        super().__init__(f"{found}: {mend}")
+        self.found = found
+        self.mend = mend
+
+
 def newest() -> str:
-    """The revision that this program needs. The files of migrations begin with theirs, in order."""
-    return max(file.name.partition("_")[0] for file in (_SCRIPTS / "versions").glob("*.py"))
+    """The revision that this program needs."""
+    return max(_revisions())
+
+
+def _revisions() -> set[str]:
+    """Those that this program knows. The files of migrations begin with theirs, in order."""
+    return {file.name.partition("_")[0] for file in (_SCRIPTS / "versions").glob("*.py")}
 
 
 async def current(database: Database) -> str | None:
@@ -31,14 +46,34 @@ def _revision(connection: Connection) -> str | None:
     return found
 
 
+async def is_newest(database: Database) -> bool:
+    """Whether nothing is to be migrated. Raise ``Unknown`` where this program cannot do it."""
+    has = await current(database)
+    if has is not None and has not in _revisions():
+        found = f"this database is of a newer version ({has}) than this program knows ({newest()})"
+        raise Unknown(found, "install the newer program, or go back to a copy")
+    return has == newest()
+
+
 async def upgrade(database: Database) -> None:
-    """Bring the database to ``newest``. Any number of processes may try at once: they wait for each other."""
+    """Bring the database to ``newest``. Any number of processes may try at once: they wait for each other.
+
+    Raise ``Unknown`` as ``is_newest`` does.
+    """
     if database.is_sqlite:
         database.make_file()
     faultpoint("G0")
-    if await current(database) != newest():
+    if not await is_newest(database):
         await database.write(_upgrade)
     faultpoint("G2")
+
+
+async def prepare(database: Database) -> None:
+    """See that the database is at ``newest``: an SQLite file is brought there, what others share is left to them."""
+    if database.is_sqlite:
+        await upgrade(database)
+    elif not await is_newest(database):
+        raise Unusable("the database is not of this version: run credits-bot migrate")
 
 
 async def _upgrade(tx: AsyncConnection) -> None:

@@ -57,7 +57,12 @@ async def place(database: Database) -> tuple[list[Finding], bool]:
     if database.is_sqlite:
         findings += [_modes(database), _disk(database), _version()]
     has, needs = await migrate.current(database), migrate.newest()
-    if has != needs:
+    try:
+        is_newest = await migrate.is_newest(database)
+    except migrate.Unknown as unknown:
+        why = "code and tables do not fit"
+        return [*findings, blocking("schema", unknown.found, why, unknown.mend), *_unseen()], False
+    if not is_newest:
         found = f"at {has or 'nothing'}, this program needs {needs}"
         finding = warning if database.is_sqlite else blocking  # on SQLite credits-bot run migrates by itself
         behind = finding("schema", found, "code and tables do not fit", "credits-bot migrate")
