@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+import psycopg
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from sqlalchemy import make_url
 
 from bot.cli import main
 from bot.clock import SystemClock
@@ -399,6 +401,26 @@ def test_a_database_of_a_newer_program_is_left_alone_and_told_in_a_line(on_both:
         each for each in json.loads(on_both("doctor", "--json", code=1).stdout)["findings"] if each["name"] == "schema"
     ]
     assert (schema["level"], schema["mend"]) == ("blocking", "install the newer program, or go back to a copy")
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_a_user_of_postgres_without_rights_is_told_which_it_lacks(
+    database_url: str, postgres_connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    postgres_connection.execute("CREATE ROLE guest LOGIN")
+    url = make_url(database_url).set(username="guest")
+    monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+    mend = "let the user of DATABASE_URL own the database"
+    for words in (("accounts", "list"), ("ledger", "verify"), ("migrate",)):
+        _one_line(run(*words, code=1), f"Error: database: permission denied for table alembic_version: {mend}")
+    assert "permission denied for table alembic_version" in run("doctor", "--json", code=1).stdout
+    _sql(database_url, "GRANT SELECT ON alembic_version TO guest")
+    told = run("doctor", "--json", code=1).stdout
+    assert f"permission denied for table accounts: {mend}" in told
+    assert "has a bug" not in told
+    _sql(database_url, "DROP TABLE alembic_version")
+    _one_line(run("migrate", code=1), f"Error: database: permission denied for schema public: {mend}")
+    postgres_connection.execute("DROP ROLE guest")
 
 
 def test_the_manifest_is_printed_for_both_ways_in(run: Run) -> None:

@@ -27,6 +27,7 @@ from bot.errors import Outage, Unusable
 T = TypeVar("T")
 
 _AGAIN = {"40001", "40P01"}  # serialization failure, deadlock: PostgreSQL asks for the whole transaction again
+_FORBIDDEN = {"42501", "3F000"}  # insufficient privilege, no schema that this user may use
 _TRIES = 5
 _LOOK_AGAIN = 0.02  # seconds
 _READERS = 4  # threads of an SQLite file: Python lets one of them compute at a time
@@ -174,6 +175,9 @@ def _outages() -> Iterator[None]:
     try:
         yield
     except (DatabaseError, InterfaceError, PoolTimeout) as error:
+        if getattr(getattr(error, "orig", None), "sqlstate", None) in _FORBIDDEN:
+            what = str(error.orig).partition("\n")[0]  # type: ignore[union-attr]
+            raise Outage("database", f"{what}: let the user of DATABASE_URL own the database") from error
         damaged = type(getattr(error, "orig", None)) is sqlite3.DatabaseError
         if not damaged and not isinstance(error, (OperationalError, InterfaceError, PoolTimeout)):
             raise

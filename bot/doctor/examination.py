@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Mapping
 from bot.doctor import services, storage
 from bot.doctor.patient import Patient
 from bot.doctor.report import Finding, Report, blocking
+from bot.errors import Outage
+from bot.logs import redact
 from bot.slack.client import Identity
 
 logger = logging.getLogger(__name__)
@@ -58,6 +60,9 @@ async def _each(checks: Mapping[str, Awaitable[list[Finding]]]) -> list[Finding]
 
 
 def _broken(name: str, error: BaseException) -> Finding:
+    if isinstance(error, Outage):
+        found = f"the check itself failed: {redact(str(error))}"
+        return blocking(name, found, "nobody can say how it is", "mend that, and ask the doctor again")
     logger.error("the check of %s failed", name, exc_info=error)
     found = f"the check itself failed: {type(error).__name__}"
     return blocking(name, found, "the bot has a bug, or somebody changed the database by hand", "see the log")

@@ -8,8 +8,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import text
-
 from bot.accounts import store as accounts
 from bot.accounts.model import Workspace
 from bot.db import migrate
@@ -201,8 +199,8 @@ def _name(parked: Parked) -> str:
 
 async def _unreachable(database: Database) -> Finding | None:
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS), database.read() as tx:
-            await tx.execute(text("SELECT 1"))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await migrate.current(database)
     except TimeoutError:
         found = f"no answer within {PATIENCE_SECONDS:.0f} seconds"
     except Outage as outage:
