@@ -508,6 +508,12 @@ def test_the_program_runs_as_a_module_and_tells_mistakes_on_stderr() -> None:
     assert len(run.stderr.splitlines()) == 1
 
 
+def test_it_does_without_input_and_output() -> None:
+    """As under some supervisors. uvloop gave the numbers of what is closed to sockets, and ended the process."""
+    closed = 'exec "$0" -m bot accounts add x --name X --plan essential --team T1 --owner U1 <&- >&- 2>&-'
+    assert subprocess.run(["sh", "-c", closed, sys.executable], env=_bare(), check=False).returncode == 0
+
+
 def test_commands_load_nothing_that_only_a_running_bot_needs() -> None:
     program = (
         "import sys\nfrom bot.cli import main\n"

@@ -1,7 +1,9 @@
 """The command line. What a program may read has ``--json``; mistakes are told in a sentence, never in a traceback."""
 
+import os
+import sys
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -25,6 +27,10 @@ _COMMANDS: Final = {
 class _Commands(click.Group):
     """Loads a command when it is asked for."""
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        _open_what_is_closed()
+        return super().main(*args, **kwargs)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -34,6 +40,13 @@ class _Commands(click.Group):
         module, _, name = _COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(f"bot.cli.{module}"), name)
         return command
+
+
+def _open_what_is_closed() -> None:
+    """Whoever starts a program may close its input and output; a socket that came in their place would be cut off."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for as long as it runs
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
