@@ -155,7 +155,7 @@ class Settings(BaseSettings):
     @classmethod
     def _driver(cls, url: str) -> str:
         """Accept the plain names people write and put our drivers in."""
-        scheme, mark, rest = url.partition("://")
+        scheme, mark, rest = url.strip().partition("://")
         drivers = {
             "sqlite": "sqlite+aiosqlite",
             "sqlite+aiosqlite": "sqlite+aiosqlite",

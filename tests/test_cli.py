@@ -294,6 +294,7 @@ def test_a_misused_command_is_told_and_ends_with_2(words: list[str], named: str,
 
 
 def test_where_there_is_no_account_yet_a_person_is_told_how_one_is_made(run: Run) -> None:
+    run("migrate")
     listed = run("accounts", "list")
     assert (listed.stdout, listed.stderr) == ("", "There are no accounts yet: credits-bot accounts add --help\n")
     assert run("accounts", "list", "--json").output == "[]\n"
@@ -301,6 +302,7 @@ def test_where_there_is_no_account_yet_a_person_is_told_how_one_is_made(run: Run
 
 @pytest.mark.parametrize("words", [("accounts", "show"), ("accounts", "edit"), ("ledger", "statement")], ids=" ".join)
 def test_an_account_that_is_not_there_is_told_in_a_line(words: tuple[str, ...], run: Run) -> None:
+    run("migrate")
     _one_line(run(*words, "nobody", code=1), "nobody")
 
 
@@ -316,8 +318,17 @@ def test_the_books_are_proven(on_both: Run, database_url: str) -> None:
         "accounts": 1,
         "credits": "12.00",
         "problems": [],
+        "database": str(Database(database_url)),
     }
     assert "The books are right." in on_both("ledger", "verify").stdout
+
+
+def test_whoever_has_the_books_proven_is_told_which_ones(on_both: Run, database_url: str) -> None:
+    _book(database_url, 5 * 10**9)
+    told = on_both("ledger", "verify", code=1).stdout  # nothing of the bot has caused it
+    place = str(Database(database_url))
+    assert f"{place}: 1 entry, 5.00 credits in 1 account\n" in told
+    assert (place[0] == "/") is database_url.startswith("sqlite")
 
 
 def test_wrong_books_are_told_and_end_with_1(on_both: Run, database_url: str) -> None:
@@ -385,6 +396,7 @@ def test_on_postgres_nothing_is_migrated_behind_the_back(
     empty_url: str, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     if empty_url.startswith("sqlite"):
+        Path("credits.db").touch()
         run("accounts", "list")  # migrates by itself: there is nobody else it could disturb
         return
     monkeypatch.setenv("DATABASE_URL", empty_url)
@@ -421,6 +433,22 @@ def test_a_user_of_postgres_without_rights_is_told_which_it_lacks(
     _sql(database_url, "DROP TABLE alembic_version")
     _one_line(run("migrate", code=1), f"Error: database: permission denied for schema public: {mend}")
     postgres_connection.execute("DROP ROLE guest")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("accounts", "list"), ("accounts", "show", "acme"), ("accounts", "edit", "acme", "--name", "Acme")),
+        *(("ledger", "verify"), ("ledger", "statement", "acme"), ("prices", "list"), ("usage", "parked")),
+        *(("tokens", "list"), ("tokens", "create", "genstudio"), ("cases", "list"), ("reconcile",)),
+    ],
+    ids=" ".join,
+)
+def test_in_the_wrong_folder_no_empty_books_are_made(words: tuple[str, ...], run: Run) -> None:
+    """They would be found right, and the token would open no door."""
+    told = run(*words, code=1)
+    _one_line(told, f"there is no database {Path('credits.db').absolute()}: credits-bot migrate makes it")
+    assert list(Path().iterdir()) == []
 
 
 def test_the_manifest_is_printed_for_both_ways_in(run: Run) -> None:

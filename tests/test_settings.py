@@ -41,6 +41,7 @@ def test_the_defaults_are_those_of_a_first_try() -> None:
     [
         ("sqlite:///credits.db", "sqlite+aiosqlite:///credits.db"),
         ("sqlite:////srv/credits.db", "sqlite+aiosqlite:////srv/credits.db"),
+        (" sqlite:///credits.db \r", "sqlite+aiosqlite:///credits.db"),
         ("postgres://bot:pw@db/credits", "postgresql+psycopg://bot:pw@db/credits"),
         ("postgresql://bot@db:5433/credits", "postgresql+psycopg://bot@db:5433/credits"),
         ("postgresql+psycopg://bot@db/credits", "postgresql+psycopg://bot@db/credits"),

@@ -75,7 +75,7 @@ async def accounts_add(id: str, as_json: bool, owners: tuple[str, ...], **given:
         raise click.UsageError(f"an ID has up to 63 small letters, digits and dashes, no dash first: not {id!r}")
     _check(owners, given)
     account = _changed(Account(id, "", Plan.FREE_TRIAL, Workspace("", ""), frozenset()), owners, given)
-    async with Opened(migrated=True) as database:
+    async with Opened(migrated=True, makes=True) as database:
         try:
             await database.write(lambda tx: accounts.add(tx, account, SystemClock().now()))
         except IntegrityError:

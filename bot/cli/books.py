@@ -10,6 +10,7 @@ import click
 
 from bot.alerts import store as alerts
 from bot.cli.common import JSON, Opened, asynchronous, found
+from bot.doctor.report import count
 from bot.ledger.service import Prover
 from bot.usage import statement
 from bot.usage.months import Month
@@ -31,11 +32,12 @@ async def ledger_verify(as_json: bool) -> None:
         audit = await prove(Prover(database))
     if as_json:
         told = {"ok": audit.ok, "entries": audit.entries, "accounts": audit.accounts, "credits": audit.total.exact}
-        click.echo(json.dumps({**told, "problems": audit.problems}, indent=2))
+        click.echo(json.dumps({**told, "problems": audit.problems, "database": str(database)}, indent=2))
     else:
         for problem in audit.problems:
             click.echo(f"wrong: {problem}")
-        click.echo(f"{audit.entries} entries, {audit.accounts} accounts, {audit.total.exact} credits held")
+        entries, holders = count(audit.entries, "entry", "entries"), count(audit.accounts, "account")
+        click.echo(f"{database}: {entries}, {audit.total.exact} credits in {holders}")
         click.echo("The books are right." if audit.ok else "The books are WRONG.")
     sys.exit(0 if audit.ok else 1)
 

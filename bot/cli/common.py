@@ -42,6 +42,11 @@ async def found(tx: Any, id: str) -> Account:
     return account
 
 
+def must_be_there(database: Database) -> None:
+    if database.is_sqlite and not database.file.exists():
+        raise Unusable(f"there is no database {database.file}: credits-bot migrate makes it")
+
+
 def _quick_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """The event loop of uvloop; Python's own on Windows, for which there is no other."""
     if find_spec("uvloop") is None:
@@ -52,14 +57,20 @@ def _quick_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 class Opened:
-    """The database of the settings, closed after use."""
+    """The database of the settings, closed after use.
 
-    def __init__(self, *, migrated: bool = False) -> None:
+    ``makes``: it may be the first command of all. Any other would find empty books right in the wrong folder.
+    """
+
+    def __init__(self, *, migrated: bool = False, makes: bool = False) -> None:
         self._migrated = migrated
+        self._makes = makes
         self._database = Database(Settings.read().database_url)
 
     async def __aenter__(self) -> Database:
         if self._migrated:
+            if not self._makes:
+                must_be_there(self._database)
             await prepare(self._database)
         return self._database
 

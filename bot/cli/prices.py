@@ -93,7 +93,7 @@ async def prices_import(file: BinaryIO | None, start: bool, as_json: bool) -> No
         rows = files.read(file.read()) if file else [("--start", price) for price in files.starting_table()]
     except files.BadRows as bad:
         raise click.ClickException(_nothing(bad.problems)) from None
-    async with Opened(migrated=True) as database:
+    async with Opened(migrated=True, makes=True) as database:
         with _told([where for where, _ in rows]):
             written = await database.write(lambda tx: store.add_all(tx, [price for _, price in rows], _now()))
     if as_json:
@@ -123,7 +123,7 @@ async def prices_propose(
     providers: tuple[str, ...], models: tuple[str, ...], since: datetime | None, yes: bool, as_json: bool
 ) -> None:
     """Compare the prices with those of genai-prices, and write what you confirm. With --json it asks nothing."""
-    async with Opened(migrated=True) as database:
+    async with Opened(migrated=True, makes=True) as database:
         async with database.read() as tx:
             known = await store.every(tx)
         proposal = _proposal(providers, models, since or _now(), known)

@@ -10,7 +10,8 @@ import sys
 import click
 
 from bot import logs
-from bot.cli.common import JSON, asynchronous
+from bot.cli.common import JSON, asynchronous, must_be_there
+from bot.db.engine import Database
 from bot.errors import Unusable
 from bot.settings import Settings, forget_proxies
 
@@ -80,6 +81,7 @@ async def reconcile(as_json: bool) -> None:
     from bot.app import Bot
 
     settings = Settings.read()
+    must_be_there(Database(settings.database_url))
     logs.configure(settings.log_level, sys.stderr, secrets=settings.secrets)
     async with Bot.open(settings, serve=False) as bot:
         looked_at, unsettled = await bot.reconcile()

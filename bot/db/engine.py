@@ -61,6 +61,9 @@ class Database:
         self._between_processes = FileLock(Path(f"{self.file}.lock")) if self.is_sqlite else None
         self._one_writer = asyncio.Lock()
 
+    def __str__(self) -> str:
+        return str(self.file) if self.is_sqlite else self.url.render_as_string(hide_password=True)
+
     @asynccontextmanager
     async def read(self, *, at_length: bool = False) -> AsyncIterator[AsyncConnection]:
         """One snapshot to read from. Raises ``Outage`` as ``write`` does.

@@ -51,7 +51,7 @@ async def place(database: Database) -> tuple[list[Finding], bool]:
         return [missing, *_unseen()], False
     if fault := await _unreachable(database):
         return [fault, *_unseen()], False
-    findings = [ok("database", database.url.render_as_string(hide_password=True))]
+    findings = [ok("database", str(database))]
     if database.is_sqlite:
         findings += [_modes(database), _disk(database), _version()]
     has, needs = await migrate.current(database), migrate.newest()
