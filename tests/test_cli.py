@@ -404,6 +404,19 @@ def test_on_postgres_nothing_is_migrated_behind_the_back(
         _one_line(run(*words, code=1), "credits-bot migrate")
 
 
+def test_the_tables_of_a_bot_at_work_are_not_changed_under_it(run: Run) -> None:
+    """As when a newer checkout lists the accounts of one that is still running."""
+    run("migrate")
+    url = f"sqlite+aiosqlite:///{Path('credits.db').absolute()}"
+    _sql(url, "DROP TABLE usage_discards")
+    _sql(url, "UPDATE alembic_version SET version_num = '0007'")
+    with Database(url).only_process():
+        for words in (("accounts", "list"), ("migrate",)):
+            _one_line(run(*words, code=1), "a bot of an older version is at work on ")
+    run("accounts", "list")
+    assert run("usage", "discarded", "--json").stdout == "[]\n"
+
+
 def test_a_database_of_a_newer_program_is_left_alone_and_told_in_a_line(on_both: Run, database_url: str) -> None:
     _sql(database_url, "UPDATE alembic_version SET version_num = '9999'")
     for words in (("accounts", "list"), ("ledger", "verify"), ("migrate",)):

@@ -60,6 +60,7 @@ class Database:
             self._reader = self._writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._between_processes = FileLock(Path(f"{self.file}.lock")) if self.is_sqlite else None
         self._one_writer = asyncio.Lock()
+        self._only = False
 
     def __str__(self) -> str:
         return str(self.file) if self.is_sqlite else self.url.render_as_string(hide_password=True)
@@ -135,8 +136,8 @@ class Database:
 
     @contextmanager
     def only_process(self) -> Iterator[None]:
-        """Hold the SQLite file for this bot alone. Raise ``AlreadyRunning`` when another one has it."""
-        if not self.is_sqlite:
+        """Hold the SQLite file for this bot alone; in it, again. Raise ``AlreadyRunning`` when another one has it."""
+        if not self.is_sqlite or self._only:
             yield
             return
         if not self.file.parent.is_dir():
@@ -148,8 +149,10 @@ class Database:
         except OSError as error:
             raise Outage("database", str(error)) from error
         else:
+            self._only = True
             yield
         finally:
+            self._only = False
             lock.close()
 
     async def dispose(self) -> None:

@@ -1,12 +1,13 @@
 """Brings the database to the newest shape: all of it in one transaction, or nothing."""
 
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.db.engine import Database
+from bot.db.engine import AlreadyRunning, Database
 from bot.errors import Unusable
 from bot.faultpoint import faultpoint
 
@@ -58,13 +59,13 @@ async def is_newest(database: Database) -> bool:
 async def upgrade(database: Database) -> None:
     """Bring the database to ``newest``. Any number of processes may try at once: they wait for each other.
 
-    Raise ``Unknown`` as ``is_newest`` does.
+    Raise ``Unknown`` as ``is_newest`` does, and ``Unusable`` where a bot is at work on the older tables of a file.
     """
     if database.is_sqlite:
         database.make_file()
     faultpoint("G0")
     if not await is_newest(database):
-        await database.write(_upgrade)
+        await database.write(partial(_upgrade, database))
     faultpoint("G2")
 
 
@@ -76,10 +77,15 @@ async def prepare(database: Database) -> None:
         raise Unusable("the database is not of this version: run credits-bot migrate")
 
 
-async def _upgrade(tx: AsyncConnection) -> None:
-    if tx.dialect.name == "postgresql":
+async def _upgrade(database: Database, tx: AsyncConnection) -> None:
+    if not database.is_sqlite:
         await tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    await tx.run_sync(_run)
+    if await tx.run_sync(_revision) != newest():  # nobody else has done it meanwhile
+        try:
+            with database.only_process():
+                await tx.run_sync(_run)
+        except AlreadyRunning:
+            raise Unusable(f"a bot of an older version is at work on {database}: stop it first") from None
     faultpoint("G1")
 
 
