@@ -27,6 +27,7 @@ from bot.clock import Clock, SystemClock
 from bot.clockwork import Clockwork, Crew, Work, Worker
 from bot.db.engine import Database
 from bot.db.migrate import current, prepare
+from bot.db.versions import try_writing
 from bot.doctor.patient import Deaf, Parked, Patient, Stuck
 from bot.doctor.report import Report
 from bot.errors import Outage, Unusable
@@ -393,6 +394,8 @@ class Bot:
     async def _database_trouble(self) -> str | None:
         try:
             await current(self.database)
+            if self.database.is_doubted:
+                await try_writing(self.database)
         except Outage as outage:
             return outage.reason
         return None

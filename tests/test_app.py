@@ -13,11 +13,12 @@ import pytest
 from sqlalchemy import make_url
 
 from bot.app import Bot
-from bot.db.engine import AlreadyRunning
+from bot.db.engine import AlreadyRunning, must
 from bot.errors import Unusable
 from bot.sandbox.faults import Kind
 from bot.sandbox.world import MEMBER, OWNER, SECOND_OWNER, World
 
+from .genstudio import use
 from .stage import OpenStage, Stage, buttons, says, tamper
 
 
@@ -282,6 +283,30 @@ async def test_a_database_that_is_locked_in_the_middle_of_a_charge_is_waited_for
 
     await stage.became("settled", within=120)
     assert stage.charges() == [2500]
+
+
+async def test_a_disk_that_takes_nothing_more_is_told_until_it_does(stage: Stage) -> None:
+    if not stage.bot.database.is_sqlite:
+        pytest.skip("PostgreSQL has a disk of its own")
+    program = await stage.program()
+    await stage.until(lambda: _is_ready(stage))
+    await _let_write(stage, False)
+    for number in range(3):
+        assert (await program.send(use(f"call-{number}"))).status_code == 503
+    assert (await ready(stage))[0] == 503
+    assert "readonly" in (await _wrong(stage))["database"]
+    assert len([line for line in stage.interesting() if "a request of a program is refused: database: " in line]) == 1
+
+    await _let_write(stage, True)
+    await stage.until(lambda: _is_ready(stage))
+    assert (await program.send(use("call-0"))).status_code == 204
+
+
+async def _let_write(stage: Stage, yes: bool) -> None:
+    """Whether what is written reaches the disk; it can be read all the same, as when the disk is full."""
+    writer = await stage.bot.database._writer.raw_connection()
+    await must(writer.driver_connection).execute(f"PRAGMA query_only = {not yes}")
+    writer.close()
 
 
 # ── two bots ──────────────────────────────────────────────────────────────────────────────────────────────────────

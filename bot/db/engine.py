@@ -61,6 +61,7 @@ class Database:
         self._between_processes = FileLock(Path(f"{self.file}.lock")) if self.is_sqlite else None
         self._one_writer = asyncio.Lock()
         self._only = False
+        self.is_doubted = False  # a write has failed, and ``versions.try_writing`` has not succeeded since
 
     def __str__(self) -> str:
         return str(self.file) if self.is_sqlite else self.url.render_as_string(hide_password=True)
@@ -87,18 +88,25 @@ class Database:
         A cancelled call may have committed: every write is idempotent by a unique key. Raises ``Outage`` where the
         database does not answer, or not in time.
         """
-        with _outages():
-            for left in reversed(range(_TRIES)):
-                try:
-                    async with self._alone(), self._writer.connect() as tx:
-                        must(tx.sync_connection).begin()  # Alembic would commit by itself where it finds none
-                        done = await work(tx)
-                        await tx.commit()
-                        return done
-                except OperationalError as error:
-                    if not left or getattr(error.orig, "sqlstate", None) not in _AGAIN:
-                        raise
-                    await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - spreads the retries
+        try:
+            with _outages():
+                return await self._write(work)
+        except Outage:
+            self.is_doubted = True
+            raise
+
+    async def _write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        for left in reversed(range(_TRIES)):
+            try:
+                async with self._alone(), self._writer.connect() as tx:
+                    must(tx.sync_connection).begin()  # Alembic would commit by itself where it finds none
+                    done = await work(tx)
+                    await tx.commit()
+                    return done
+            except OperationalError as error:
+                if not left or getattr(error.orig, "sqlstate", None) not in _AGAIN:
+                    raise
+                await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - spreads the retries
         raise AssertionError("unreachable")
 
     @asynccontextmanager

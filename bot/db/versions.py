@@ -1,11 +1,12 @@
 """Counts the changes of what processes keep in memory, so that each notices when another has changed it."""
 
-from functools import cache
+from functools import cache, partial
 
 from sqlalchemy import Column, Executable, Table, Text, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.db.columns import Whole, metadata
+from bot.db.engine import Database
 from bot.db.upsert import insert_into
 
 versions = Table(
@@ -27,6 +28,12 @@ async def current(tx: AsyncConnection, name: str) -> int:
 async def changed(tx: AsyncConnection, name: str) -> None:
     """Note, in the transaction that changes it, that memories of it are old from its commit on."""
     await tx.execute(_changing(tx.dialect.name), {"name": name, "n": 1})
+
+
+async def try_writing(database: Database) -> None:
+    """Write something of which nobody has a memory. Raises ``Outage``, as on a full disk, where reading goes on."""
+    await database.write(partial(changed, name="nothing"))
+    database.is_doubted = False
 
 
 @cache

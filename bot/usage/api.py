@@ -1,12 +1,13 @@
 """Usage over HTTP: events in, balances out, holds. Errors say which event is wrong and why."""
 
 import asyncio
+import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import wraps
-from typing import Annotated, Any, Final, ParamSpec
+from typing import Annotated, Any, Concatenate, Final, ParamSpec
 
 import msgspec
 from starlette.datastructures import Headers
@@ -27,8 +28,11 @@ from bot.usage.model import MOST_TOKENS, Busy, Event, Hold, HoldConflict, NotEno
 from bot.web.direct import Direct
 from bot.web.problem import Problem
 
+logger = logging.getLogger(__name__)
+
 _MOST_OF_ONE: Final = 20_000  # events that one token may have waiting
 _LARGE: Final = 32 * 1024  # bytes: what takes more than a millisecond to read
+_NOTED_EVERY: Final = 60.0  # seconds
 _GREATEST_HOLD: Final = Credits(10**15)
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
@@ -53,20 +57,23 @@ _BOOKED: Final = Response(status_code=204)
 P = ParamSpec("P")
 
 
-def telling(endpoint: Callable[P, Awaitable[Response]]) -> Callable[P, Awaitable[Response]]:
+def telling(
+    endpoint: Callable[Concatenate["Api", P], Awaitable[Response]],
+) -> Callable[Concatenate["Api", P], Coroutine[Any, Any, Response]]:
     """Let an endpoint answer with what it refuses."""
 
     @wraps(endpoint)
-    async def answer(*args: P.args, **kwargs: P.kwargs) -> Response:
+    async def answer(self: "Api", /, *args: P.args, **kwargs: P.kwargs) -> Response:
         try:
-            return await endpoint(*args, **kwargs)
+            return await endpoint(self, *args, **kwargs)
         except wire.BadEvents as bad:
             return _of_events(bad.status, "Nothing was booked.", bad.problems)
         except UsageRefused as refused:
             return _of_events(409 if refused.conflict else 400, "Nothing was booked.", refused.problems)
         except Busy as busy:
             return Problem(429, "Too much at once. Nothing was booked.", headers={"Retry-After": str(busy.seconds)})
-        except Outage:
+        except Outage as outage:
+            self.note(outage)
             return Problem(503, "Send it again: what was booked is not booked twice.", headers={"Retry-After": "1"})
         except NotEnough as short:
             return Problem(402, "Not enough credits.", needed=short.amount.exact, **_standing(short.standing))
@@ -86,6 +93,7 @@ class Api:
         self._clock = clock
         self._turn = asyncio.Lock()
         self._waiting: Counter[str] = Counter()  # events, by the token that brought them
+        self._silent_until = 0.0
 
     @property
     def routes(self) -> list[Route]:
@@ -188,6 +196,12 @@ class Api:
         async with self._turn:  # each large one in a round of the event loop of its own: Slack is served in between
             await asyncio.sleep(0)
             return wire.parse(kind, body, self._clock.now())
+
+    def note(self, outage: Outage) -> None:
+        """Into the log, once a minute: whoever is refused asks again and again."""
+        if (now := self._clock.monotonic()) >= self._silent_until:
+            self._silent_until = now + _NOTED_EVERY
+            logger.warning("a request of a program is refused: %s", outage)
 
     @contextmanager
     def _room_for(self, token: str, events: int) -> Iterator[None]:
