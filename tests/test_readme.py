@@ -170,10 +170,12 @@ def test_every_link_into_the_project_leads_somewhere() -> None:
 
 def test_the_first_two_commands_are_those_that_ci_runs_on_a_fresh_machine() -> None:
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    told = [line.partition("#")[0].strip() for line in BLOCKS[0].splitlines()]
+    place, *told = [line.partition("#")[0].strip() for line in BLOCKS[0].splitlines()]
     extras = re.findall(r"^fresh \w+ (\w+)$", ci, re.MULTILINE)
 
     assert told == [f"pip install -e '.[{extra}]' && {run}" for extra, run in zip(extras, RUN_BY_CI, strict=True)]
+    assert place == "python3 -m venv .venv && . .venv/bin/activate", "Debian's own Python takes no packages"
+    assert '"$python" -m venv "$work/$1"' in ci
     assert 'install --quiet --disable-pip-version-check -e ".[$2]"' in ci
     assert '/bin/credits-bot" sandbox --headless' in ci
     assert "\npytest\n" in ci
