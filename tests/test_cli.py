@@ -206,6 +206,13 @@ def test_editing_changes_what_is_named_and_nothing_else(run: Run) -> None:
     assert (after["enterprise"], after["team"]) == ("", "T2")
 
 
+def test_blanks_round_ids_are_nobodys(run: Run) -> None:
+    ids = ["--team", " T1", "--owner", "U1 ", "--enterprise", " E1 ", "--channel", "G1\n", "--customer", " cus_1"]
+    facts = json.loads(run("accounts", "add", "acme", *ACME[:4], *ids, "--json").stdout)
+    assert (facts["team"], facts["owners"], facts["enterprise"]) == ("T1", ["U1"], "E1")
+    assert (facts["channel"], facts["customer"]) == ("G1", "cus_1")
+
+
 def test_editing_keeps_the_balance(on_both: Run, database_url: str) -> None:
     on_both("accounts", "add", "acme", *ACME)
     _book(database_url, 5)
@@ -275,7 +282,11 @@ def test_an_id_or_a_workspace_is_taken_once(on_both: Run) -> None:
         (["accounts", "edit", "x", "--name", ""], "--name cannot be empty"),
         (["accounts", "add", "x", *ACME[:4], "--team", "C1", "--owner", "U1"], "--team"),
         (["accounts", "add", "x", *ACME[:4], "--team", "T1", "--owner", "anna"], "--owner"),
-        (["accounts", "add", "x", *ACME, "--channel", "#general"], "--channel"),
+        *((["accounts", "edit", "x", "--owner", odd], "--owner") for odd in ("u1", "<@U1>", "U1 U2", " ")),
+        (["accounts", "edit", "x", "--owner", "U1,U2"], "say the option again for each of several"),
+        (["accounts", "edit", "x", "--team", "Tacme"], "'--team': 'Tacme' is no id such as T…"),
+        (["accounts", "edit", "x", "--customer", "cus_"], "--customer"),
+        (["accounts", "add", "x", *ACME, "--channel", "#general"], "'#general' is no id such as C… or G…"),
         (["accounts", "add", "x", *ACME, "--customer", "pm_1"], "--customer"),
         (["accounts", "add", "x", *ACME, "--enterprise", "T9"], "--enterprise"),
         (["accounts", "show"], "ID"),

@@ -30,6 +30,24 @@ _AT_ZERO: Final = {"stop": AtZero.STOP, "go-on": AtZero.GO_ON}
 _GREATEST_OVERDRAFT: Final = Credits.bought_for(Usd.dollars(1_000_000))
 
 
+class _Id(click.ParamType[str]):
+    """An id of Slack or Stripe, or nothing. They are mixed up, and what is mistyped would match nobody."""
+
+    name = "id"
+
+    def __init__(self, beginnings: str, rest: str = "[A-Z0-9]+") -> None:
+        self._beginnings = beginnings
+        self._rest = rest
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        id = value.strip()
+        if id and not re.fullmatch(f"(?:{self._beginnings}){self._rest}", id):
+            again = "; say the option again for each of several" if "," in id else ""
+            begins = " or ".join(f"{each}…" for each in self._beginnings.split("|"))
+            self.fail(f"{id!r} is no id such as {begins}{again}", param, ctx)
+        return id
+
+
 @click.group(name="accounts")
 def accounts_group() -> None:
     """Who may buy: accounts, their plan, owners, Slack workspace and channel."""
@@ -40,11 +58,11 @@ def _account_options(command: Callable[..., Any]) -> Callable[..., Any]:
         [
             click.option("--name", help="The customer's name, as buyers see it."),
             click.option("--plan", type=click.Choice([plan.value for plan in Plan])),
-            click.option("--team", help="The Slack workspace: T…"),
-            click.option("--enterprise", help="Its Enterprise Grid organisation, if any: E…"),
-            click.option("--owner", "owners", multiple=True, help="A Slack user who may buy: U… May be repeated."),
-            click.option("--channel", help="The channel that hears of purchases: C…"),
-            click.option("--customer", help="The customer at Stripe: cus_…"),
+            click.option("--team", type=_Id("T"), help="The Slack workspace: T…"),
+            click.option("--enterprise", type=_Id("E"), help="Its Enterprise Grid organisation, if any: E…"),
+            click.option("--owner", "owners", type=_Id("U|W"), multiple=True, help="Who may buy: U… May be repeated."),
+            click.option("--channel", type=_Id("C|G"), help="The channel that hears of purchases: C…"),
+            click.option("--customer", type=_Id("cus_", "[A-Za-z0-9]+"), help="The customer at Stripe: cus_…"),
             click.option("--language", type=click.Choice(languages()), help="Of what is written into the channel."),
             click.option(
                 "--at-zero", type=click.Choice(_AT_ZERO), help="Whether calls of models may go on below zero."
@@ -157,21 +175,15 @@ async def accounts_list(as_json: bool) -> None:
 
 
 def _check(owners: tuple[str, ...], given: dict[str, str | None]) -> None:
-    """Refuse what no account may have. Slack's and Stripe's ids are told by their first letter: they are mixed up."""
-    for option in ("name", "team"):
-        if given[option] is not None and not str(given[option]).strip():
+    """Refuse what no account may have."""
+    for option, value in (*((name, given[name]) for name in ("name", "team")), *(("owner", owner) for owner in owners)):
+        if value is not None and not value.strip():
             raise click.UsageError(f"--{option} cannot be empty")
     if (name := given["name"]) and not (name.isprintable() and len(name) <= _LONGEST_NAME):
         raise click.UsageError(f"--name takes up to {_LONGEST_NAME} characters that can be printed")
-    for option, letters in (("team", "T"), ("enterprise", "E"), ("channel", "CG"), ("customer", "c")):
-        if (value := given[option]) and value[0] not in letters:
-            raise click.UsageError(f"--{option} takes an id that begins with {' or '.join(letters)}, not {value}")
     if (overdraft := given["overdraft"]) is not None and not Credits.ZERO <= _read(overdraft) <= _GREATEST_OVERDRAFT:
         raise click.UsageError(f"--overdraft takes 0 to {_GREATEST_OVERDRAFT} credits, not {overdraft}")
     _read_day(given["trial_ends"] or "")
-    for owner in owners:
-        if owner[:1] not in ("U", "W"):
-            raise click.UsageError(f"--owner takes a Slack user id that begins with U or W, not {owner}")
 
 
 def _read(credits: str) -> Credits:
