@@ -502,7 +502,7 @@ def _secret(secret: SecretStr | None, name: str) -> str:
 
 
 def _plain(secret: SecretStr | None) -> str:
-    return secret.get_secret_value().strip() if secret else ""
+    return secret.get_secret_value() if secret else ""
 
 
 def _several(secret: SecretStr | None) -> list[str]:

@@ -134,8 +134,7 @@ class Settings(BaseSettings):
     @property
     def mail_server(self) -> MailServer | None:
         """Where mail goes; None when nobody said."""
-        url = self.smtp_url.get_secret_value().strip() if self.smtp_url else ""
-        return read_smtp_url(url, self.support_email) if url else None
+        return read_smtp_url(self.smtp_url.get_secret_value(), self.support_email) if self.smtp_url else None
 
     @classmethod
     def read(cls) -> Self:
@@ -150,6 +149,16 @@ class Settings(BaseSettings):
             raise SettingsError("\n".join(lines)) from None
         except (OSError, UnicodeDecodeError):
             raise SettingsError("the file .env cannot be read: it must be text in UTF-8") from None
+
+    @field_validator(
+        *("slack_bot_token", "slack_app_token", "slack_signing_secret", "stripe_api_key", "stripe_webhook_secret"),
+        "smtp_url",
+        mode="before",
+    )
+    @classmethod
+    def _copied(cls, secret: object) -> object:
+        """Blanks that came with it are not of it, and where nothing but blanks and commas stands there is none."""
+        return (secret.strip() if secret.strip(" \t\r\n,") else None) if isinstance(secret, str) else secret
 
     @field_validator("database_url")
     @classmethod
@@ -189,8 +198,8 @@ class Settings(BaseSettings):
     @field_validator("smtp_url")
     @classmethod
     def _mail_server(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and url.get_secret_value().strip():
-            read_smtp_url(url.get_secret_value().strip(), "")
+        if url is not None:
+            read_smtp_url(url.get_secret_value(), "")
         return url
 
     @field_validator("support_email")

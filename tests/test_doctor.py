@@ -199,6 +199,28 @@ async def test_tokens_in_each_others_place_are_noticed_and_never_shown(ward: War
 
 
 @on_sqlite
+async def test_blanks_that_came_with_a_token_are_no_more_to_the_doctor_than_to_the_bot(ward: Ward) -> None:
+    found = await ward.findings(
+        slack_bot_token=f" {ward.slack.bot_token}",
+        slack_app_token="xapp-1 \r\n",
+        slack_signing_secret=f"{SIGNING_SECRET}\r",
+        stripe_api_key=f"\t{STRIPE_KEY}",
+        public_url="https://bot.example",
+    )
+    names = ("slack_bot_token", "slack_app_token", "slack_signing_secret", "stripe_key")
+    assert {found[name].level for name in names} == {Level.OK}
+
+
+@on_sqlite
+async def test_without_any_way_in_it_blocks(ward: Ward) -> None:
+    found = await ward.findings(slack_app_token=None, slack_signing_secret=",")
+    assert (found["slack_app_token"].level, found["slack_app_token"].found) == (
+        Level.BLOCKING,
+        "SLACK_APP_TOKEN is not set",
+    )
+
+
+@on_sqlite
 async def test_a_token_that_slack_refuses_blocks(ward: Ward) -> None:
     ward.slack.token_trouble = "token_revoked"
     found = await ward.findings()
