@@ -547,6 +547,25 @@ async def test_a_folder_that_may_not_be_written_is_said_plainly(ward: Ward, tmp_
 
 
 @on_sqlite
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.parametrize("end", ["", "-wal", ".lock", ".run.lock"])
+async def test_a_file_of_another_user_is_said_plainly(ward: Ward, tmp_path: Path, end: str) -> None:
+    """As one that root left who added an account: the bot could not start."""
+    file = tmp_path / f"other.db{end}"
+    file.touch(mode=0o400)
+    found = await ward.findings(database=Database(f"sqlite+aiosqlite:///{tmp_path / 'other.db'}"))
+
+    assert (found["database"].level, found["database"].found) == (Level.BLOCKING, f"this user may not write to {file}")
+
+
+@on_sqlite
+async def test_an_address_that_cannot_be_listened_on_blocks_and_one_that_is_taken_may_be_the_bots(ward: Ward) -> None:
+    found = (await ward.findings(host="192.0.2.1"))["address"]
+    assert (found.level, found.found.partition(" (")[0]) == (Level.BLOCKING, "cannot listen on 192.0.2.1:8080")
+    assert (await ward.findings(port=ward.mail.port))["address"].level is Level.OK
+
+
+@on_sqlite
 async def test_a_folder_that_is_not_there_is_said_plainly(ward: Ward, tmp_path: Path) -> None:
     found = await ward.findings(database=Database(f"sqlite+aiosqlite:///{tmp_path / 'shelf' / 'credits.db'}"))
 

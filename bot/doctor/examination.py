@@ -29,7 +29,7 @@ async def examine(patient: Patient) -> Report:
             "database": _storage(patient, identity),
         }
     )
-    doors = [*services.http_door(settings), *services.webhook(settings)]
+    doors = [*services.address(settings), *services.http_door(settings), *services.webhook(settings)]
     return Report([*storage.env_file(), *slack, *doors, *looked])
 
 

@@ -17,6 +17,7 @@ from bot.errors import Outage
 from bot.settings import MailServer, Settings
 from bot.slack.client import Identity, SlackRefused
 from bot.slack.manifest import OPTIONAL_SCOPES, SCOPES
+from bot.web.server import CannotListen, listen
 
 T = TypeVar("T")
 
@@ -79,6 +80,17 @@ async def app_token(settings: Settings, ask: Callable[[], Awaitable[object]]) ->
         mend = f"copy SLACK_APP_TOKEN anew from {_APP_LEVEL_PAGE}"
         return [_slack_fault(name, error, settings.slack_api_url, mend)]
     return [ok(name, "Slack offers a Socket Mode connection")]
+
+
+def address(settings: Settings) -> list[Finding]:
+    """Whether the bot could listen. Where somebody does so already, it may be the bot itself."""
+    try:
+        listen(settings.host, settings.port, "HOST and PORT").close()
+    except CannotListen as fault:
+        if not fault.taken:
+            mend = "set HOST to an address of this machine, such as 127.0.0.1, and PORT to one that this user may have"
+            return [blocking("address", str(fault), "the bot cannot start without it", mend)]
+    return [ok("address", f"{settings.host}:{settings.port}")]
 
 
 def http_door(settings: Settings) -> list[Finding]:

@@ -223,16 +223,16 @@ def env_file() -> list[Finding]:
 
 
 def _unwritable(database: Database) -> Finding | None:
-    file, folder = database.file, database.file.parent
+    folder = database.file.parent
     if not folder.is_dir():
         found = f"there is no folder {folder}"
     elif not os.access(folder, os.W_OK | os.X_OK):
         found = f"this user may not write into the folder {folder}, and SQLite makes files beside the database"
-    elif file.exists() and not os.access(file, os.R_OK | os.W_OK):
-        found = f"this user may not write to {file}"
+    elif kept := [each for each in _files(database) if each.exists() and not os.access(each, os.R_OK | os.W_OK)]:
+        found = f"this user may not write to {' '.join(map(str, kept))}"
     else:
         return None
-    mend = "let the bot's user own the folder and the file, or choose another place with DATABASE_URL"
+    mend = "let the bot's user own the folder and the files, or choose another place with DATABASE_URL"
     return blocking("database", found, _UNSTORED, mend)
 
 
@@ -240,9 +240,13 @@ def _shared(file: Path) -> bool:
     return os.name == "posix" and file.exists() and bool(file.stat().st_mode & 0o077)
 
 
+def _files(database: Database) -> list[Path]:
+    """All that SQLite and the bot keep of it, where it is there."""
+    return [database.file.with_name(database.file.name + end) for end in ("", "-wal", "-shm", ".lock", ".run.lock")]
+
+
 def _modes(database: Database) -> Finding:
-    files = [database.file.with_name(database.file.name + end) for end in ("", "-wal", "-shm")]
-    shared = [str(file) for file in files if _shared(file)]
+    shared = [str(file) for file in _files(database) if _shared(file)]
     if shared:
         why = "it says who bought what"
         return warning("database_file", "other users of this machine may read it", why, f"chmod 600 {' '.join(shared)}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import Generator
 from typing import Final
@@ -19,7 +20,11 @@ _NEAREST: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - whoever 
 
 
 class CannotListen(Unusable):
-    """The address cannot be listened on. Says which and why."""
+    """The address cannot be listened on. Says which and why. ``taken``: because somebody does so already."""
+
+    def __init__(self, host: str, port: int, chosen_by: str, error: OSError) -> None:
+        super().__init__(f"cannot listen on {host}:{port} ({chosen_by}): {error.strerror}")
+        self.taken = error.errno == errno.EADDRINUSE
 
 
 class Server:
@@ -46,7 +51,7 @@ class Server:
 
     async def start(self) -> None:
         """Listen and answer. Raise ``CannotListen`` when the port is taken."""
-        listener = _listen(self._host, self._port, self._chosen_by)
+        listener = listen(self._host, self._port, self._chosen_by)
         self._port = listener.getsockname()[1]
         config = uvicorn.Config(
             self._run,
@@ -193,13 +198,13 @@ class _Inner(uvicorn.Server):
         return True
 
 
-def _listen(host: str, port: int, chosen_by: str) -> socket.socket:
+def listen(host: str, port: int, chosen_by: str) -> socket.socket:
+    """Raise ``CannotListen``."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.create_server(address[:2], family=family)
     except OSError as error:
-        why = f"cannot listen on {host}:{port} ({chosen_by}): {error.strerror}"
-        raise CannotListen(why) from None
+        raise CannotListen(host, port, chosen_by, error) from None
     # asyncio does this only for sockets it has made itself; without it every answer waits 40 ms for Nagle.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
