@@ -6,9 +6,11 @@ import logging
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -415,6 +417,23 @@ def test_on_postgres_nothing_is_migrated_behind_the_back(
         _one_line(run(*words, code=1), "credits-bot migrate")
 
 
+def test_a_file_of_another_program_is_left_as_it_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(sqlite3.connect("credits.db")) as other:
+        other.execute("CREATE TABLE letters (words TEXT)")
+    kept = Path("credits.db").read_bytes()
+    file = Path("credits.db").absolute()
+    tokens = {"SLACK_BOT_TOKEN": "xoxb-1", "STRIPE_API_KEY": "sk_test_1", "SLACK_APP_TOKEN": "xapp-1"}
+    for name, value in tokens.items():
+        monkeypatch.setenv(name, value)
+    for words in (("migrate",), ("accounts", "list"), ("run",)):
+        told = run(*words, code=1)
+        _one_line(told, f"{file} is of another program: choose another place with DATABASE_URL")
+    monkeypatch.setenv("SLACK_API_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("STRIPE_API_URL", "http://127.0.0.1:9")
+    assert _found(run("doctor", "--json", code=1), "schema") == ("blocking", f"{file} is of another program")
+    assert Path("credits.db").read_bytes() == kept
+
+
 def test_the_tables_of_a_bot_at_work_are_not_changed_under_it(run: Run) -> None:
     """As when a newer checkout lists the accounts of one that is still running."""
     run("migrate")
@@ -433,10 +452,8 @@ def test_a_database_of_a_newer_program_is_left_alone_and_told_in_a_line(on_both:
     for words in (("accounts", "list"), ("ledger", "verify"), ("migrate",)):
         told = on_both(*words, code=1)
         _one_line(told, f"of a newer version (9999) than this program knows ({newest()}): install the newer program")
-    [schema] = [
-        each for each in json.loads(on_both("doctor", "--json", code=1).stdout)["findings"] if each["name"] == "schema"
-    ]
-    assert (schema["level"], schema["mend"]) == ("blocking", "install the newer program, or go back to a copy")
+    found = f"this database is of a newer version (9999) than this program knows ({newest()})"
+    assert _found(on_both("doctor", "--json", code=1), "schema") == ("blocking", found)
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
@@ -623,6 +640,12 @@ def _one_line(result: Result, named: str) -> None:
     assert named in line
     assert SECRET not in line
     assert result.stdout == ""
+
+
+def _found(result: Result, name: str) -> tuple[str, str]:
+    """The level of a finding of the doctor, and its words."""
+    [finding] = [each for each in json.loads(result.stdout)["findings"] if each["name"] == name]
+    return finding["level"], finding["found"]
 
 
 def _in_database(url: str, work: Callable[[Database], Any]) -> None:

@@ -209,14 +209,18 @@ def _sqlite_engine(url: Any, *, begin: str, size: int, patience: float) -> Async
         pool_use_lifo=True,  # as few connections as there is work for, and those know the database
         hide_parameters=True,
     )
+    writing = [  # whoever only looks does not change a file: it may be another program's
+        "journal_mode = WAL",
+        f"cache_size = -{_KEPT}",
+        f"wal_autocheckpoint = {_LOG}",
+    ]
     pragmas = [
         f"busy_timeout = {int(patience * 500)}",  # half of it: whoever waits behind the one that waits has a chance too
         f"page_size = {_PAGE}",
-        "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
         "mmap_size = 0",
-        *(["query_only = ON"] if begin == "BEGIN" else [f"cache_size = -{_KEPT}", f"wal_autocheckpoint = {_LOG}"]),
+        *(["query_only = ON"] if begin == "BEGIN" else writing),
     ]
 
     @event.listens_for(engine.sync_engine, "connect")

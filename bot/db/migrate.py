@@ -40,6 +40,11 @@ async def current(database: Database) -> str | None:
         return await tx.run_sync(_revision)
 
 
+async def _has_tables(database: Database) -> bool:
+    async with database.read() as tx:
+        return bool(await tx.run_sync(lambda connection: inspect(connection).get_table_names()))
+
+
 def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
@@ -50,6 +55,8 @@ def _revision(connection: Connection) -> str | None:
 async def is_newest(database: Database) -> bool:
     """Whether nothing is to be migrated. Raise ``Unknown`` where this program cannot do it."""
     has = await current(database)
+    if has is None and database.is_sqlite and await _has_tables(database):
+        raise Unknown(f"{database} is of another program", "choose another place with DATABASE_URL")
     if has is not None and has not in _revisions():
         found = f"this database is of a newer version ({has}) than this program knows ({newest()})"
         raise Unknown(found, "install the newer program, or go back to a copy")

@@ -350,6 +350,7 @@ async def test_a_new_file_has_small_pages_and_one_with_large_ones_keeps_them(tmp
         connection.execute("PRAGMA page_size = 4096")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("CREATE TABLE before (n)")
+        connection.execute("DROP TABLE before")
     for file, size in ((old, 4096), (tmp_path / "new.db", 1024)):
         database = Database(_url(file))
         await upgrade(database)
