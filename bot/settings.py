@@ -147,8 +147,10 @@ class Settings(BaseSettings):
                 for each in wrong.errors(include_input=False)
             )
             raise SettingsError("\n".join(lines)) from None
-        except (OSError, UnicodeDecodeError):
+        except UnicodeDecodeError:
             raise SettingsError("the file .env cannot be read: it must be text in UTF-8") from None
+        except OSError as error:
+            raise SettingsError(f"the file .env cannot be read: {error.strerror}") from None
 
     @field_validator(
         *("slack_bot_token", "slack_app_token", "slack_signing_secret", "stripe_api_key", "stripe_webhook_secret"),

@@ -1,5 +1,6 @@
 """The settings: plain names are understood, mistakes are named, and no value of a mistake is ever repeated."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,13 @@ def test_a_file_env_that_is_no_text_is_named(content: bytes) -> None:
     with pytest.raises(SettingsError, match=r"\.env") as told:
         Settings.read()
     assert SECRET not in str(told.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_env_that_may_not_be_read_says_so() -> None:
+    Path(".env").touch(mode=0)
+    with pytest.raises(SettingsError, match=r"the file \.env cannot be read: Permission denied"):
+        Settings.read()
 
 
 def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic_settings import PydanticBaseSettingsSource
+from pydantic_settings import PydanticBaseSettingsSource, SettingsConfigDict
 
 from bot.accounts.model import Account, Plan
 from bot.accounts.model import Workspace as Home
@@ -43,6 +43,8 @@ _BANK_TAKES = timedelta(days=4)  # to answer a debit
 
 class _Given(Settings):
     """What the environment says is about another bot: it must not open this one to the network, or tax its sales."""
+
+    model_config = SettingsConfigDict(env_file=None)  # not even read
 
     @classmethod
     def settings_customise_sources(

@@ -61,7 +61,9 @@ def test_without_its_packages_the_sandbox_says_what_to_install(tmp_path: Path) -
     assert ran.stderr == "Error: jinja2 is missing: pip install -e '.[sandbox]'\n"
 
 
-async def test_what_the_environment_says_of_another_bot_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_the_environment_says_of_another_bot_does_not_count(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     async with World.open() as world:
         undisturbed = world.settings()
         for name, value in {
@@ -72,6 +74,8 @@ async def test_what_the_environment_says_of_another_bot_does_not_count(monkeypat
             "LOG_LEVEL": "much",
         }.items():
             monkeypatch.setenv(name, value)
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / ".env").write_bytes(b"\xff\xfe no text")
 
         assert world.settings() == undisturbed
         assert undisturbed.host == "127.0.0.1"
