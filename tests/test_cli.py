@@ -627,6 +627,22 @@ def test_the_bot_starts_without_slack_and_ends_when_asked() -> None:
     assert second.stderr.splitlines()[-1].startswith("Error: another bot is already at work on ")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="no such signal")
+@pytest.mark.parametrize("words", [["run"], ["sandbox", "--port", "0"]], ids=" ".join)
+def test_a_terminal_that_is_closed_while_it_starts_ends_it_in_order(words: list[str], tmp_path: Path) -> None:
+    closed = (
+        "import os, signal\nfrom bot import faultpoint\nfrom bot.cli import main\n"
+        "faultpoint.arm(lambda name: name == 'G2' and os.kill(os.getpid(), signal.SIGHUP))\n"
+        f"main({words})"
+    )
+    tokens = {"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "xapp-1", "STRIPE_API_KEY": "sk_test_1"}
+    (tmp_path / "temporary").mkdir()
+    env = {**_bare(), **tokens, "TMPDIR": str(tmp_path / "temporary")}
+    ran = subprocess.run([sys.executable, "-c", closed], capture_output=True, text=True, env=env, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 def _bare() -> dict[str, str]:
     """The environment without any setting of ours."""
     names = {name.upper() for name in Settings.model_fields}

@@ -1,7 +1,10 @@
 """What all commands share: coroutines as commands, the database of the settings, and looking an account up."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from functools import wraps
 from importlib.util import find_spec
 from typing import Any, ParamSpec, TypeVar
@@ -10,7 +13,7 @@ import click
 
 from bot.accounts import store as accounts
 from bot.accounts.model import Account
-from bot.db.engine import Database
+from bot.db.engine import Database, must
 from bot.db.migrate import prepare
 from bot.errors import Outage, Unusable
 from bot.settings import Settings
@@ -28,11 +31,36 @@ def asynchronous(command: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             with asyncio.Runner(loop_factory=_quick_loop()) as runner:
-                return runner.run(command(*args, **kwargs))
+                return runner.run(_in_order(command(*args, **kwargs)))
+        except asyncio.CancelledError:
+            raise click.Abort from None
         except (Unusable, Outage) as wrong:
             raise click.ClickException(str(wrong)) from None
 
     return run
+
+
+async def _in_order(command: Coroutine[Any, Any, T]) -> T:
+    """SIGTERM ends it as Ctrl+C does, and so does the end of its terminal: what is open is closed."""
+    with when_told(must(asyncio.current_task()).cancel, "SIGTERM", "SIGHUP"):
+        return await command
+
+
+@contextmanager
+def when_told(act: Callable[[], object], *signals: str) -> Iterator[None]:
+    """Do this instead of ending at once. On Windows, and in a thread, nobody hears of signals this way."""
+    loop, heard = asyncio.get_running_loop(), []
+    for name in signals if threading.current_thread() is threading.main_thread() else ():
+        with suppress(AttributeError, NotImplementedError):
+            sign = getattr(signal, name)
+            if name != "SIGHUP" or signal.getsignal(sign) is not signal.SIG_IGN:  # nohup's doing
+                loop.add_signal_handler(sign, act)
+                heard.append(sign)
+    try:
+        yield
+    finally:
+        for sign in heard:
+            loop.remove_signal_handler(sign)
 
 
 async def found(tx: Any, id: str) -> Account:

@@ -3,17 +3,20 @@
 import asyncio
 import gc
 import json
-import logging
-import signal
 import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
 
 import click
 
 from bot import logs
-from bot.cli.common import JSON, asynchronous, must_be_there
-from bot.db.engine import Database
+from bot.cli.common import JSON, asynchronous, must_be_there, when_told
+from bot.db.engine import Database, must
 from bot.errors import Unusable
 from bot.settings import Settings, forget_proxies
+
+T = TypeVar("T")
 
 
 @click.command()
@@ -24,21 +27,32 @@ async def run() -> None:
 
     settings = Settings.read()
     logs.configure(settings.log_level, sys.stderr, secrets=settings.secrets)
-    async with Bot.open(settings):
-        gc.collect()
-        gc.freeze()  # what is there by now stays: looking through it again and again would take a third of the time
-        await _asked_to_stop()
+    await _stay_open(Bot.open(settings), _at_work)
 
 
-async def _asked_to_stop() -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for sign in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(sign, stop.set)
-        except NotImplementedError:  # Windows: Ctrl+C raises KeyboardInterrupt by itself
-            logging.getLogger(__name__).debug("no signal handlers here")
-    await stop.wait()
+def _at_work(bot: object) -> None:
+    gc.collect()
+    gc.freeze()  # what is there by now stays: looking through it again and again would take a third of the time
+
+
+async def _stay_open(opening: AbstractAsyncContextManager[T], begin: Callable[[T], None]) -> None:
+    """Until Ctrl+C, SIGTERM or the end of the terminal. Where that comes while it opens, it is closed in order, too."""
+    asked, task, is_open = asyncio.Event(), must(asyncio.current_task()), False
+
+    def stop() -> None:
+        if not (is_open or asked.is_set()):
+            task.cancel()
+        asked.set()
+
+    try:
+        with when_told(stop, "SIGINT", "SIGTERM", "SIGHUP"):
+            async with opening as opened:
+                is_open = True
+                begin(opened)
+                await asked.wait()
+    except asyncio.CancelledError:
+        if not asked.is_set():
+            raise
 
 
 @click.command()
@@ -55,9 +69,7 @@ async def sandbox(headless: bool, port: int) -> None:
     forget_proxies()
     if headless:
         sys.exit(await sandboxed.headless(click.echo))
-    async with sandboxed.page(port) as url:
-        click.echo(f"The sandbox is open: {url}  (Ctrl+C ends it)")
-        await _asked_to_stop()
+    await _stay_open(sandboxed.page(port), lambda url: click.echo(f"The sandbox is open: {url}  (Ctrl+C ends it)"))
 
 
 @click.command()

@@ -183,11 +183,16 @@ def test_a_file_that_is_not_there_is_told_and_ends_with_2(run: Run) -> None:
     assert "is a directory" in run("usage", "import", ".", code=2).stderr
 
 
-def test_it_is_stopped_and_started_again_in_a_real_terminal(run: Run) -> None:
-    """Ctrl+C in the midst of it; the bar is shown; whatever it had booked counts, and counts once."""
+@pytest.mark.parametrize(
+    ("database_url", "sign"),
+    [("sqlite", signal.SIGINT), ("sqlite", signal.SIGHUP), ("postgres", signal.SIGTERM)],
+    indirect=["database_url"],
+)
+def test_it_is_stopped_and_started_again_in_a_real_terminal(run: Run, sign: signal.Signals) -> None:
+    """Ctrl+C, or the like, in the midst of it; the bar is shown; whatever it had booked counts, and counts once."""
     events = 10_000
     file = write(*many(events))
-    shown = _in_a_terminal(file, stop_at=b"10%")
+    shown = _in_a_terminal(file, sign, stop_at=b"10%")
     assert b"usage.ndjson  [###" in shown
     assert b"The rest of the file is not booked: import it again to go on." in shown
 
@@ -198,8 +203,8 @@ def test_it_is_stopped_and_started_again_in_a_real_terminal(run: Run) -> None:
     assert (balance(run), balance(run, "other")) == ("995.00", "995.00")
 
 
-def _in_a_terminal(file: str, stop_at: bytes) -> bytes:
-    """What the command shows there; as soon as it shows ``stop_at``, somebody presses Ctrl+C."""
+def _in_a_terminal(file: str, sign: signal.Signals, stop_at: bytes) -> bytes:
+    """What the command shows there; as soon as it shows ``stop_at``, it gets the signal, as by Ctrl+C."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's jobs in the background are deaf to Ctrl+C
     terminal, inside = pty.openpty()
     command = [sys.executable, "-m", "bot", "usage", "import", file]
@@ -211,7 +216,7 @@ def _in_a_terminal(file: str, stop_at: bytes) -> bytes:
         while chunk := _read(terminal):
             shown += chunk
             if stop_at in shown:
-                bot.send_signal(signal.SIGINT)
+                bot.send_signal(sign)
                 stop_at = b"never again"
         assert bot.wait(30) == 1
     os.close(terminal)
