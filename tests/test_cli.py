@@ -384,7 +384,8 @@ def test_a_statement_of_a_month_has_all_of_it(on_both: Run, database_url: str) -
         for month in ("2026-10", "2026-11", "2026-12")
     ]
     assert [(each["opening"], each["closing"]) for each in told] == [("0.00",) * 2, ("0.00", "3.00"), ("3.00",) * 2]
-    assert "--month takes a month" in on_both("ledger", "statement", "acme", "--month", "11", code=2).stderr
+    for odd in ("11", "9999-12", "0001-01"):
+        assert "--month takes a month" in on_both("ledger", "statement", "acme", "--month", odd, code=2).stderr
 
 
 def test_the_end_of_a_trial_is_kept_and_shown(on_both: Run) -> None:

@@ -38,6 +38,8 @@ class Month:
     def read(cls, text: str) -> Self:
         """Read what ``str`` writes. Raise ``ValueError``."""
         day = datetime.strptime(text, "%Y-%m")
+        if not 1 < day.year < 9999:  # in some time zone it begins or ends where no calendar goes
+            raise ValueError(f"nobody has a statement of {text}")
         return cls(day.year, day.month)
 
     @property
