@@ -567,6 +567,13 @@ def test_the_doctor_takes_it_for_what_it_is(url: str, monkeypatch: pytest.Monkey
     assert "check DATABASE_URL" in str(told)
 
 
+def test_letters_that_a_terminal_lacks_are_shown_in_others(run: Run) -> None:
+    run("accounts", "add", "acme", *ACME, "--name", "Ærø €")
+    shown = CliRunner(charset="latin-1").invoke(main, ["accounts", "show", "acme"])
+    assert shown.exception is None, shown.exception
+    assert r"Ærø \u20ac" in shown.stdout
+
+
 # ── a real process ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -582,6 +589,15 @@ def test_it_does_without_input_and_output() -> None:
     """As under some supervisors. uvloop gave the numbers of what is closed to sockets, and ended the process."""
     closed = 'exec "$0" -m bot accounts add x --name X --plan essential --team T1 --owner U1 <&- >&- 2>&-'
     assert subprocess.run(["sh", "-c", closed, sys.executable], env=_bare(), check=False).returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
+def test_a_full_disk_under_the_output_is_told_in_a_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "bot", "manifest"]
+        ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=_bare(), check=False)
+    told = "Error: the output cannot be written: No space left on device\n"
+    assert (ran.returncode, ran.stderr) == (1, told)
 
 
 def test_commands_load_nothing_that_only_a_running_bot_needs() -> None:

@@ -1,8 +1,10 @@
 """The command line. What a program may read has ``--json``; mistakes are told in a sentence, never in a traceback."""
 
+import errno
 import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any, Final
 
 import click
@@ -23,13 +25,25 @@ _COMMANDS: Final = {
     "usage": "usage:usage_group",
 }
 
+_UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
 
 class _Commands(click.Group):
     """Loads a command when it is asked for."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         _open_what_is_closed()
-        return super().main(*args, **kwargs)
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(
+                errors="backslashreplace"
+            )  # a terminal may lack letters, such as the dash of a table
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:  # click has ended already where it is a pipe that nobody reads
+            if error.errno not in _UNWRITABLE:
+                raise
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - Python would try once more at its end
+            sys.exit(f"Error: the output cannot be written: {error.strerror}")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
