@@ -159,7 +159,7 @@ async def ask(call: Awaitable[AsyncSlackResponse]) -> AsyncSlackResponse:
     try:
         return await call
     except SlackApiError as error:
-        raise _failure(error.response) from None  # its text repeats what was said, which logs need not know
+        raise failure(error.response) from None  # its text repeats what was said, which logs need not know
     except aiohttp.ClientConnectorError as error:
         raise Untouched("Slack", f"no connection ({type(error).__name__})") from error
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -181,7 +181,7 @@ def _key(message: dict[str, Any]) -> str | None:
     return key
 
 
-def _failure(response: Any) -> Exception:
+def failure(response: Any) -> Exception:
     """What an answer means that slack_sdk did not like."""
     if not isinstance(response, AsyncSlackResponse):  # it hands on aiohttp's own when the body was broken JSON
         return Outage("Slack", "the answer was not one of Slack's")

@@ -8,6 +8,8 @@ from slack_bolt.async_app import AsyncApp
 from slack_sdk.errors import SlackApiError
 
 from bot.clock import Clock
+from bot.errors import Outage
+from bot.slack.client import SlackRefused, failure
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +62,8 @@ class _Line:
                 await self._connect_anew(force=force)
         except Exception as error:  # noqa: BLE001 - the boundary of the connection: whatever it was, try again
             self._failures = min(self._failures + 1, 10)
-            self.fault = _code(error)
-            logger.warning("Socket Mode connection failed: %s", self.fault)
+            self.fault = _sentence(error)
+            logger.warning(self.fault)
 
 
 class SocketMode:
@@ -91,8 +93,7 @@ class SocketMode:
             return None
         if self._clock.monotonic() - self._down_since < _RED_AFTER:
             return None if self._was_up else "starting: not connected to Slack yet"
-        fault = next((line.fault for line in self._lines if line.fault), "no answer")
-        return f"no Socket Mode connection to Slack ({fault}): check SLACK_APP_TOKEN and the way to Slack"
+        return next((line.fault for line in self._lines if line.fault), _unconnected("no answer"))
 
     async def _keep_connected(self) -> None:
         self._down_since = self._clock.monotonic()
@@ -103,7 +104,13 @@ class SocketMode:
             await self._clock.sleep(_LOOK_EVERY)
 
 
-def _code(error: Exception) -> str:
-    """Slack's own word for it, such as ``invalid_auth``; else the kind of error."""
-    code = error.response.get("error") if isinstance(error, SlackApiError) else None
-    return str(code or type(error).__name__)
+def _sentence(error: Exception) -> str:
+    """Why there is no connection, and what to do about it."""
+    told = failure(error.response) if isinstance(error, SlackApiError) else error
+    if isinstance(told, SlackRefused):
+        return f"Slack refuses SLACK_APP_TOKEN ({told}): credits-bot doctor says how to mend it"
+    return _unconnected(told.reason if isinstance(told, Outage) else type(told).__name__)
+
+
+def _unconnected(why: str) -> str:
+    return f"no Socket Mode connection to Slack ({why}): check SLACK_APP_TOKEN and the way to Slack"
