@@ -180,6 +180,8 @@ class Settings(BaseSettings):
             raise ValueError("expected a file, such as sqlite:///credits.db; memory would forget the money")
         if scheme.startswith("postgres") and find_spec("psycopg") is None:
             raise ValueError("PostgreSQL needs one more package: pip install -e '.[postgres]'")
+        if scheme.startswith("sqlite") and "?" in rest:
+            raise ValueError("expected a file, such as sqlite:///credits.db, and no options behind it")
         try:
             make_url(f"{drivers[scheme]}://{rest}")
         except (ArgumentError, ValueError):  # what they say repeats the value
@@ -224,7 +226,7 @@ class Settings(BaseSettings):
     def _address(cls, url: str | None, info: ValidationInfo) -> str | None:
         if url is None:
             return None
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("expected an address that begins with https:// or http://")
+        if not re.match(r"https?://[^/?#]", url):
+            raise ValueError("expected an address that begins with https:// or http://, and then a name")
         end = "/" if info.field_name == "slack_api_url" else ""  # as slack_sdk wants it
         return url.rstrip("/") + end
