@@ -225,6 +225,7 @@ def test_what_happens_at_zero_is_a_setting_of_the_account(on_both: Run) -> None:
     on_both("accounts", "add", "acme", *ACME, "--at-zero", "go-on", "--overdraft", "12.5")
     facts = json.loads(on_both("accounts", "show", "acme", "--json").stdout)
     assert (facts["at_zero"], facts["overdraft"]) == ("go_on", "12.50")
+    assert re.search(r"^at_zero +go-on$", on_both("accounts", "show", "acme").stdout, re.MULTILINE)
     facts = json.loads(on_both("accounts", "edit", "acme", "--name", "Acme", "--json").stdout)
     assert (facts["at_zero"], facts["overdraft"]) == ("go_on", "12.50")
     facts = json.loads(on_both("accounts", "edit", "acme", "--at-zero", "stop", "--overdraft", "0", "--json").stdout)
@@ -311,6 +312,25 @@ def test_where_there_is_no_account_yet_a_person_is_told_how_one_is_made(run: Run
     listed = run("accounts", "list")
     assert (listed.stdout, listed.stderr) == ("", "There are no accounts yet: credits-bot accounts add --help\n")
     assert run("accounts", "list", "--json").output == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("tokens", "list"), "There are no tokens yet: credits-bot tokens create --help"),
+        (("cases", "list"), "No case is open."),
+        (("cases", "list", "--all"), "There are no cases yet."),
+        (("usage", "parked"), "Nothing waits to be booked."),
+        (("usage", "discarded"), "Nothing was given up."),
+    ],
+)
+def test_where_there_is_nothing_a_person_is_told_so_and_a_program_too(
+    words: tuple[str, ...], told: str, run: Run
+) -> None:
+    run("migrate")
+    listed = run(*words)
+    assert (listed.stdout, listed.stderr) == ("", f"{told}\n")
+    assert run(*words, "--json").output == "[]\n"
 
 
 @pytest.mark.parametrize("words", [("accounts", "show"), ("accounts", "edit"), ("ledger", "statement")], ids=" ".join)

@@ -252,6 +252,7 @@ async def _show(database: Database, account: Account, as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=2))
         return
     words = [f"{each.count} of {printable(f'{each.provider} {each.model}')} ({each.reason})" for each in parked]
-    for name, value in (facts | {"parked": words}).items():
+    at_zero = account.at_zero.value.replace("_", "-")  # as the option takes it
+    for name, value in (facts | {"at_zero": at_zero, "parked": words}).items():
         told = ", ".join(value) if isinstance(value, list) else value
         click.echo(f"{name:13} {'–' if told in (None, '') else told}")

@@ -31,6 +31,8 @@ async def cases_list(closed: bool, as_json: bool) -> None:
         known = await store.every(tx, open_at=None if closed else now)
     if as_json:
         click.echo(json.dumps([_facts(case, now) for case in known], indent=2))
+    elif not known:
+        click.echo("There are no cases yet." if closed else "No case is open.", err=True)
     for case in () if as_json else known:
         click.echo(f"{case.number}  {_state(case, now)}  {case.opened_at:%Y-%m-%d %H:%M:%S}  {printable(case.subject)}")
 

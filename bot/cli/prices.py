@@ -70,7 +70,9 @@ async def prices_list(at: datetime | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"prices": [files.facts(price) for price in shown], "markups": told}, indent=2))
         return
-    if not shown:
+    if known and not shown:
+        click.echo("No price holds then.")
+    elif not shown:
         click.echo("There are no prices: credits-bot prices import or propose brings them.")
     else:
         _table([files.COLUMNS, *(_cells(price) for price in shown)])

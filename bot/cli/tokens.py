@@ -69,6 +69,8 @@ async def tokens_list(as_json: bool) -> None:
             for each in issued
         ]
         click.echo(json.dumps(told, indent=2))
+    elif not issued:
+        click.echo("There are no tokens yet: credits-bot tokens create --help", err=True)
     for each in () if as_json else issued:
         end = f"  revoked {each.revoked_at:%Y-%m-%d %H:%M:%S}" if each.revoked_at else ""
         click.echo(

@@ -73,6 +73,8 @@ async def usage_parked(as_json: bool) -> None:
         waiting = await store.waiting(tx)
     if as_json:
         click.echo(json.dumps([{"account": each.account_id, **each.facts} for each in waiting], indent=2))
+    elif not waiting:
+        click.echo("Nothing waits to be booked.", err=True)
     for each in () if as_json else waiting:
         model = printable(f"{each.provider} {each.model}")
         click.echo(f"{each.account_id}  {model}  {each.reason}  {each.count}  since {each.oldest:%Y-%m-%d %H:%M:%S}")
@@ -119,6 +121,8 @@ async def usage_discarded(as_json: bool) -> None:
         given_up = await store.discarded(tx)
     if as_json:
         click.echo(json.dumps([asdict(each) | {"at": each.at.isoformat()} for each in given_up], indent=2))
+    elif not given_up:
+        click.echo("Nothing was given up.", err=True)
     for each in () if as_json else given_up:
         model, who, why = map(printable, (f"{each.provider} {each.model}", each.who, each.why))
         click.echo(f"{each.at:%Y-%m-%d %H:%M:%S}  {each.account}  {model}  {each.events}  {who}  {why}")

@@ -55,6 +55,7 @@ def test_a_change_is_a_new_row_and_the_old_one_shows_its_end(on_both: Run) -> No
     assert listed(on_both, "--at", "2026-07-01T00:00:00Z") == [("m", "3.00", "2027-01-01"), ("n", "0.075", None)]
     assert listed(on_both, "--at", "2027-01-01") == [("n", "0.075", None)]
     assert listed(on_both, "--at", "2025-12-31") == []
+    assert on_both("list", "--at", "2025-12-31").stdout == "No price holds then.\n"
 
 
 def test_figures_stand_under_each_other(run: Run) -> None:
