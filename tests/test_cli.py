@@ -30,7 +30,7 @@ from bot.db.engine import Database
 from bot.db.migrate import newest
 from bot.ledger import store as ledger
 from bot.ledger.model import Book, transfer
-from bot.money import Credits
+from bot.money import Credits, Usd
 from bot.prices.model import Tokens
 from bot.settings import Settings
 from bot.slack.manifest import manifest
@@ -38,6 +38,8 @@ from bot.usage import hold_store
 from bot.usage.meter import Meter
 from bot.usage.model import Event, Hold, HoldState
 from bot.usage.rating import Rater
+
+from .credited import credit
 
 SECRET = "geheim-4711"
 NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)
@@ -344,7 +346,7 @@ def test_an_account_that_is_not_there_is_told_in_a_line(words: tuple[str, ...], 
 
 def test_the_books_are_proven(on_both: Run, database_url: str) -> None:
     on_both("accounts", "add", "acme", *ACME)
-    _book(database_url, 5 * 10**9, 7 * 10**9)
+    _buy(database_url, 5, 7)
     assert json.loads(on_both("ledger", "verify", "--json").stdout) == {
         "ok": True,
         "entries": 2,
@@ -357,20 +359,22 @@ def test_the_books_are_proven(on_both: Run, database_url: str) -> None:
 
 
 def test_whoever_has_the_books_proven_is_told_which_ones(on_both: Run, database_url: str) -> None:
-    _book(database_url, 5 * 10**9)
-    told = on_both("ledger", "verify", code=1).stdout  # nothing of the bot has caused it
+    on_both("accounts", "add", "acme", *ACME)
+    _buy(database_url, 5)
+    told = on_both("ledger", "verify").stdout
     place = str(Database(database_url))
     assert f"{place}: 1 entry, 5.00 credits in 1 account\n" in told
     assert (place[0] == "/") is database_url.startswith("sqlite")
 
 
 def test_wrong_books_are_told_and_end_with_1(on_both: Run, database_url: str) -> None:
-    _book(database_url, 5)
-    _sql(database_url, "UPDATE ledger_balances SET nano = 6")
+    on_both("accounts", "add", "acme", *ACME)
+    _buy(database_url, 5)
+    _sql(database_url, "UPDATE ledger_balances SET nano = nano + 1")
     told = json.loads(on_both("ledger", "verify", "--json", code=1).stdout)
     assert told["ok"] is False
     [problem] = told["problems"]
-    assert problem == "account acme has a balance of 0.000000006 but postings of 0.000000005"
+    assert problem == "account acme has a balance of 5.000000001 but postings of 5.00"
     assert "WRONG" in on_both("ledger", "verify", code=1).stdout
 
 
@@ -718,6 +722,16 @@ def _book(url: str, *nanos: int) -> None:
             entry = transfer(f"opening:{n}", "acme", Credits(nano), Book.SALES, NOON, buyer="U1")
             at = NOON + timedelta(days=n)
             await database.write(lambda tx, entry=entry, at=at: ledger.post(tx, entry, at))  # type: ignore[misc]
+
+    _in_database(url, work)
+
+
+def _buy(url: str, *dollars: int) -> None:
+    """What the account acme bought."""
+
+    async def work(database: Database) -> None:
+        for n, each in enumerate(dollars):
+            await credit(database, "acme", Usd.dollars(each), NOON, n=n)
 
     _in_database(url, work)
 

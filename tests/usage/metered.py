@@ -10,14 +10,14 @@ from bot.accounts.model import Account, Plan, Workspace
 from bot.clock import SystemClock
 from bot.clockwork import Clockwork
 from bot.db.engine import Database
-from bot.ledger import store as ledger
-from bot.ledger.model import Book, transfer
-from bot.money import Credits
+from bot.money import Usd
 from bot.prices import store as prices
 from bot.prices.model import Price, Tokens
 from bot.usage.meter import Meter
 from bot.usage.model import Event
 from bot.usage.rating import Rater
+
+from ..credited import credit
 
 NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)
 ACCOUNTS = ("acme", "other")
@@ -29,8 +29,7 @@ async def furnish(database: Database) -> None:
     for n, id in enumerate(ACCOUNTS):
         account = Account(id, id.title(), Plan.ESSENTIAL, Workspace("", f"T{n}"), frozenset({"U1"}))
         await database.write(partial(accounts.add, account=account, at=NOON))
-        entry = transfer(f"opening:{id}", id, Credits(10**12), Book.SALES, NOON)
-        await database.write(partial(ledger.post, entry=entry, at=NOON))
+        await credit(database, id, Usd.dollars(1_000), NOON)
     await database.write(partial(prices.add, price=PRICE, at=NOON))
 
 
