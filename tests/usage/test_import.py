@@ -206,11 +206,13 @@ def test_it_is_stopped_and_started_again_in_a_real_terminal(run: Run, sign: sign
 def _in_a_terminal(file: str, sign: signal.Signals, stop_at: bytes) -> bytes:
     """What the command shows there; as soon as it shows ``stop_at``, it gets the signal, as by Ctrl+C."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's jobs in the background are deaf to Ctrl+C
+    deaf = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and so is what nohup starts to the end of its terminal
     terminal, inside = pty.openpty()
     command = [sys.executable, "-m", "bot", "usage", "import", file]
     with subprocess.Popen(
         command, stdout=inside, stderr=inside, stdin=inside, start_new_session=True, env=dict(os.environ)
     ) as bot:
+        signal.signal(signal.SIGHUP, deaf)
         os.close(inside)
         shown = b""
         while chunk := _read(terminal):
