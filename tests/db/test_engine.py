@@ -247,21 +247,22 @@ async def test_a_server_that_falls_silent_is_given_up(database: Database, monkey
         pytest.skip("SQLite has no server")
     monkeypatch.setattr("bot.db.postgres.Connection.patience", 0.3)
     silence = _Silence(f"{database.url.query['host']}/.s.PGSQL.5432")
-    async with await asyncio.start_server(silence.take, "127.0.0.1", 0) as between:
-        through = database.url.set(host="127.0.0.1", port=between.sockets[0].getsockname()[1], query={})
-        away = Database(through.render_as_string(hide_password=False), pool=2, patience=10)
-        async with away.read() as first, away.read() as second:
-            for each in (first, second):
-                await each.exec_driver_sql("SELECT 1")
-            silence.fall()
-            asked = (each.exec_driver_sql("SELECT 1") for each in (first, second))
-            for answer in await asyncio.gather(*asked, return_exceptions=True):
-                assert isinstance(answer, OperationalError)
-                assert "no answer in time" in str(answer)
+    between = await asyncio.start_server(silence.take, "127.0.0.1", 0)
+    through = database.url.set(host="127.0.0.1", port=between.sockets[0].getsockname()[1], query={})
+    away = Database(through.render_as_string(hide_password=False), pool=2, patience=10)
+    async with away.read() as first, away.read() as second:
+        for each in (first, second):
+            await each.exec_driver_sql("SELECT 1")
+        silence.fall()
+        asked = (each.exec_driver_sql("SELECT 1") for each in (first, second))
+        for answer in await asyncio.gather(*asked, return_exceptions=True):
+            assert isinstance(answer, OperationalError)
+            assert "no answer in time" in str(answer)
 
-        async with away.read() as third:
-            assert (await third.exec_driver_sql("SELECT 1")).scalar_one() == 1
-        await away.dispose()
+    async with away.read() as third:
+        assert (await third.exec_driver_sql("SELECT 1")).scalar_one() == 1
+    await away.dispose()
+    between.close()
 
 
 async def test_a_file_that_is_no_database_is_an_outage(tmp_path: Path) -> None:
