@@ -33,10 +33,8 @@ class _Commands(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         _open_what_is_closed()
-        if isinstance(sys.stdout, TextIOWrapper):
-            sys.stdout.reconfigure(
-                errors="backslashreplace"
-            )  # a terminal may lack letters, such as the dash of a table
+        if isinstance(sys.stdout, TextIOWrapper):  # a terminal may lack letters, such as the dash of a table
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return super().main(*args, **kwargs)
         except OSError as error:  # click has ended already where it is a pipe that nobody reads
