@@ -242,9 +242,18 @@ class Purchases:
 
     async def heed(self, hint: Hint) -> Purchase | None:
         """Look into a purchase that somebody says something happened to. None when none of ours is meant."""
+        [found] = await self.heed_all([hint])
+        return found
+
+    async def heed_all(self, hints: Sequence[Hint]) -> Sequence[Purchase | None]:
+        """As ``heed``, in one transaction: a disk is slow to say that it has written one."""
         now = self._clock.now()
-        found = await self._database.write(partial(store.heed, now=now, hint=hint))
-        if found and found.check_at == now:
+
+        async def heed(tx: AsyncConnection) -> Sequence[Purchase | None]:
+            return [await store.heed(tx, now, hint) for hint in hints]
+
+        found = await self._database.write(heed)
+        if any(each and each.check_at == now for each in found):
             self.due()
         return found
 

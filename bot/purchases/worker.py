@@ -5,6 +5,7 @@ confirming the one intent whose id the row holds, and an intent can be paid only
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -55,6 +56,7 @@ _KNOWN_FOR = timedelta(minutes=1)  # and how long to leave a page open for them
 _OVERLAP = timedelta(minutes=5)  # Stripe's list of events is read again this far back: some appear late,
 _LONG_OVERLAP = timedelta(days=1)  # and once in a while this far: no refund is missed because its event was very late
 _LONG_AFTER = timedelta(hours=1)
+_HEEDED_AT_ONCE = 200  # events in a transaction
 _SAY_PAID = ("payment_intent.succeeded", "checkout.session.completed", "checkout.session.async_payment_succeeded")
 _BEFORE_US = timedelta(days=2)  # where the first reading begins, by whatever our clock says
 _REACH = timedelta(days=29)  # Stripe keeps events for thirty days
@@ -125,9 +127,9 @@ class PurchaseWorker:
             self.stripe_trouble = outage.reason
             raise
         self.stripe_trouble = None
-        for hint in hints:
-            if hint and (far_back or hint.event_id not in self._heard):
-                await self._heed(hint)
+        news = [hint for hint in hints if hint and (far_back or hint.event_id not in self._heard)]
+        for first in range(0, len(news), _HEEDED_AT_ONCE):
+            await self._heed(news[first : first + _HEEDED_AT_ONCE])
         self._heard = {hint.event_id for hint in hints}
         self._looked_back = now if far_back else self._looked_back
         newest = max((hint.at for hint in hints if hint.at), default=since)
@@ -135,13 +137,14 @@ class PurchaseWorker:
             await self._database.write(partial(store.set_cursor, name="newest_stripe_event", at=newest))
         return 0
 
-    async def _heed(self, hint: Hint) -> None:
-        purchase = await self._purchases.heed(hint)
-        if purchase is None:
-            if hint.purchase_id:
-                logger.warning("Stripe speaks of a purchase that is not in the books", extra={"event": hint.event_id})
-        elif hint.kind in _SAY_PAID and _is_news(hint, purchase):
-            await self._look_into(hint, purchase)
+    async def _heed(self, hints: Sequence[Hint]) -> None:
+        for hint, purchase in zip(hints, await self._purchases.heed_all(hints), strict=True):
+            if purchase is None:
+                if hint.purchase_id:
+                    extra = {"event": hint.event_id}
+                    logger.warning("Stripe speaks of a purchase that is not in the books", extra=extra)
+            elif hint.kind in _SAY_PAID and _is_news(hint, purchase):
+                await self._look_into(hint, purchase)
 
     async def _look_into(self, hint: Hint, purchase: Purchase) -> None:
         """Settle with a payment whose name the purchase does not hold: then nothing else would ask about it.
