@@ -133,14 +133,14 @@ async def test_it_comes_back_when_slack_itself_sent_it_to_somebody_silent(line: 
     """slack_sdk, left alone, would wait for five minutes."""
     monkeypatch.setattr("bot.slack.socket._PATIENCE", 0.3)
     await line.connected()
-    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as silent:
-        url = f"ws://127.0.0.1:{silent.sockets[0].getsockname()[1]}/link"
-        line.faults.arm(OPEN, Kind.STATUS, times=2, code=200, body={"ok": True, "url": url})
-        await line.slack.refresh_sockets()
-        await line.failed(2)
-        await line.connected()
-        assert await line.works()
-        await line.socket.stop()
+    silent = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    url = f"ws://127.0.0.1:{silent.sockets[0].getsockname()[1]}/link"
+    line.faults.arm(OPEN, Kind.STATUS, times=2, code=200, body={"ok": True, "url": url})
+    await line.slack.refresh_sockets()
+    await line.failed(2)
+    await line.connected()
+    assert await line.works()
+    silent.close()
 
 
 async def test_told_twice_to_renew_a_line_it_makes_one(line: Line) -> None:
