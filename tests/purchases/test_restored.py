@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,12 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path / "copy.db"
 
 
-def _keep(stage: Stage, copy: Path) -> None:
-    with sqlite3.connect(stage.bot.database.file) as live:
+async def _buy_and_keep(stage: Stage, copy: Path, call: str) -> None:
+    """Keep a copy of the books as they are when Stripe is asked this."""
+    with stage.held_up(call) as gate, closing(sqlite3.connect(stage.bot.database.file)) as live:
+        await stage.buy("25")
+        await gate.reached.wait()
         live.execute("VACUUM INTO ?", [str(copy)])
-    live.close()
 
 
 async def _go_back_to(stage: Stage, copy: Path) -> None:
@@ -46,10 +49,7 @@ async def _is_credited_once(stage: Stage) -> None:
 async def test_a_card_that_was_charged_after_the_copy(open_small_stage: OpenStage, copy: Path) -> None:
     """The hour in which a charge may begin is over, so nobody asks for it again."""
     stage = await open_small_stage()
-    with stage.held_up(SELLING) as gate:
-        await stage.buy("25")
-        await gate.reached.wait()
-        _keep(stage, copy)
+    await _buy_and_keep(stage, copy, SELLING)
     await stage.said("credited")
     await stage.wind(minutes=61)
     await _go_back_to(stage, copy)
@@ -59,10 +59,7 @@ async def test_a_card_that_was_charged_after_the_copy(open_small_stage: OpenStag
 
 async def test_a_page_that_was_opened_after_the_copy_and_is_paid(open_small_stage: OpenStage, copy: Path) -> None:
     stage = await open_small_stage(card="insufficient_funds")
-    with stage.held_up(CONFIRMING) as gate:
-        await stage.buy("25")
-        await gate.reached.wait()
-        _keep(stage, copy)
+    await _buy_and_keep(stage, copy, CONFIRMING)
     await stage.said("Pay $25.00")
     await stage.wind(minutes=61)
     await _go_back_to(stage, copy)
@@ -75,10 +72,7 @@ async def test_a_page_that_was_opened_after_the_copy_and_is_paid(open_small_stag
 
 async def test_a_page_that_was_paid_after_the_copy(open_small_stage: OpenStage, copy: Path) -> None:
     stage = await open_small_stage(card="insufficient_funds", webhooks=None)
-    with stage.held_up(CONFIRMING) as gate:
-        await stage.buy("25")
-        await gate.reached.wait()
-        _keep(stage, copy)
+    await _buy_and_keep(stage, copy, CONFIRMING)
     await stage.said("Pay $25.00")
     await stage.pay("visa")
     await stage.became("settled", within=60)
@@ -90,10 +84,7 @@ async def test_a_page_that_was_paid_after_the_copy(open_small_stage: OpenStage, 
 
 async def test_a_payment_that_cannot_be_read_at_once_is_read_later(open_small_stage: OpenStage, copy: Path) -> None:
     stage = await open_small_stage()
-    with stage.held_up(SELLING) as gate:
-        await stage.buy("25")
-        await gate.reached.wait()
-        _keep(stage, copy)
+    await _buy_and_keep(stage, copy, SELLING)
     await stage.said("credited")
     await stage.wind(minutes=61)
     stage.stripe.api.denied.append("GET /v1/checkout/sessions")
