@@ -355,7 +355,7 @@ class Bot:
     async def _prove(self) -> int:
         """Prove the books. While they are wrong nothing is sold; what can be read stays readable."""
         now = self._clock.now()
-        if now >= self._prove_all_at:
+        if now >= self._prove_all_at or not self.audit.ok:  # what is wrong stays wrong, though it was read already
             self._prover, self._prove_all_at = Prover(self.database), now + _PROVE_ALL_EVERY
         self.audit = await prove(self._prover, now - _COMMITTED_WITHIN)
         for problem in self.audit.problems:
@@ -417,7 +417,7 @@ async def prove(prover: Prover, settled_before: datetime | None = None) -> Audit
     await purchases_proof.compare(database, audit)
     await usage_proof.compare(database, audit, after)
     async with database.read(at_length=True) as tx:
-        for number, cause in await ledger_store.causes_besides(tx, [*purchases_proof.CAUSES, USAGE]):
+        for number, cause in await ledger_store.causes_besides(tx, [*purchases_proof.CAUSES, USAGE], after):
             audit.found(f"entry {number} ({cause}) is of nothing that the bot books")
     return audit
 

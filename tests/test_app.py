@@ -15,6 +15,9 @@ from sqlalchemy import make_url
 from bot.app import Bot
 from bot.db.engine import AlreadyRunning, must
 from bot.errors import Unusable
+from bot.ledger import store as ledger
+from bot.ledger.model import Book, transfer
+from bot.money import Credits
 from bot.sandbox.faults import Kind
 from bot.sandbox.world import MEMBER, OWNER, SECOND_OWNER, World
 
@@ -382,6 +385,23 @@ async def test_books_that_are_wrong_stop_the_selling_and_nothing_else(open_stage
     await stage.until(lambda: stage.bot.audit.ok)
     stage.books_are_broken = False
     await stage.bought("30")
+
+
+async def test_books_that_are_wrong_stay_wrong_until_they_are_mended(open_small_stage: OpenStage) -> None:
+    """Each proof reads only what is new: what it found it would have forgotten the next time."""
+    stage = await open_small_stage()
+    await stage.bought("25")
+    stage.books_are_broken = True
+    now = stage.world.clock.now()
+    gift = transfer("gift:1", "acme", Credits.exactly("1"), Book.SALES, now)
+    await stage.bot.database.write(lambda tx: ledger.post(tx, gift, now))
+    audits = []
+    for _ in range(4):
+        before = stage.bot.audit
+        await stage.wind(minutes=6)
+        audits.append(await stage.until(lambda before=before: stage.bot.audit is not before and stage.bot.audit))
+
+    assert ["gift:1" in each for audit in audits for each in audit.problems] == [True] * 4
 
 
 async def test_money_that_arrives_while_the_selling_is_stopped_is_still_credited(open_small_stage: OpenStage) -> None:

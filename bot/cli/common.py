@@ -51,11 +51,12 @@ def when_told(act: Callable[[], object], *signals: str) -> Iterator[None]:
     """Do this instead of ending at once. On Windows, and in a thread, nobody hears of signals this way."""
     loop, heard = asyncio.get_running_loop(), []
     for name in signals if threading.current_thread() is threading.main_thread() else ():
-        with suppress(AttributeError, NotImplementedError):
-            sign = getattr(signal, name)
-            if name != "SIGHUP" or signal.getsignal(sign) is not signal.SIG_IGN:  # nohup's doing
-                loop.add_signal_handler(sign, act)
-                heard.append(sign)
+        sign = getattr(signal, name, None)  # Windows knows no SIGHUP
+        if sign is None or (name == "SIGHUP" and signal.getsignal(sign) is signal.SIG_IGN):  # which is nohup's doing
+            continue
+        with suppress(NotImplementedError):
+            loop.add_signal_handler(sign, act)
+            heard.append(sign)
     try:
         yield
     finally:

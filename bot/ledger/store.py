@@ -8,7 +8,21 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Executable, Row, Select, bindparam, delete, func, insert, not_, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.db.columns import Instant, Json
@@ -219,16 +233,19 @@ async def newest(tx: AsyncConnection, limit: int) -> Sequence[Record]:
     return await _records(tx, select(entries).order_by(entries.c.seq.desc()).limit(limit))
 
 
-async def caused_by(tx: AsyncConnection, prefix: str) -> Sequence[Record]:
-    """Every entry whose cause begins like this."""
-    return await _records(tx, select(entries).where(entries.c.cause.startswith(prefix, autoescape=True)))
+async def caused_by(tx: AsyncConnection, prefixes: Collection[str]) -> Sequence[Record]:
+    """Every entry whose cause begins like one of these."""
+    return await _records(tx, select(entries).where(_begins(prefixes)))
 
 
-async def causes_besides(tx: AsyncConnection, prefixes: Collection[str]) -> Sequence[tuple[int, str]]:
-    """The numbers and the causes of entries whose cause begins like none of these."""
-    known = or_(*(entries.c.cause.startswith(prefix, autoescape=True) for prefix in prefixes))
-    rows = await tx.execute(select(entries.c.seq, entries.c.cause).where(not_(known)).order_by(entries.c.seq))
-    return [(row.seq, row.cause) for row in rows]
+async def causes_besides(tx: AsyncConnection, prefixes: Collection[str], after: int) -> Sequence[tuple[int, str]]:
+    """The numbers and the causes of later entries whose cause begins like none of these."""
+    others = select(entries.c.seq, entries.c.cause).where(entries.c.seq > after, not_(_begins(prefixes)))
+    return [(row.seq, row.cause) for row in await tx.execute(others.order_by(entries.c.seq))]
+
+
+def _begins(prefixes: Collection[str]) -> ColumnElement[bool]:
+    return or_(*(entries.c.cause.startswith(prefix, autoescape=True) for prefix in prefixes))
 
 
 async def _records(tx: AsyncConnection, query: Select[Any]) -> Sequence[Record]:

@@ -18,7 +18,8 @@ from bot.money import Credits
 from bot.purchases import store
 from bot.purchases.model import CREDITED, Purchase
 
-CAUSES = ("purchase:", "refund:", "dispute:")  # how those of the entries begin that are proved here
+BOUGHT = "purchase:"
+CAUSES = (BOUGHT, "refund:", "dispute:")  # how those of the entries begin that are proved here
 
 
 async def compare(database: Database, audit: Audit) -> None:
@@ -28,9 +29,11 @@ async def compare(database: Database, audit: Audit) -> None:
     """
     async with database.read(at_length=True) as tx:
         credited = await store.of_status(tx, CREDITED)
-        bought, *gone_back = [await ledger.caused_by(tx, cause) for cause in CAUSES]
+        records = await ledger.caused_by(tx, CAUSES)
+        bought = [each for each in records if each.cause.startswith(BOUGHT)]
+        went_back = [each for each in records if not each.cause.startswith(BOUGHT)]
         _compare_credits(credited, bought, audit)
-        await _compare_reversals(tx, {each.id: each for each in credited}, [*gone_back[0], *gone_back[1]], audit)
+        await _compare_reversals(tx, {each.id: each for each in credited}, went_back, audit)
 
 
 def _compare_credits(credited: Sequence[Purchase], bought: Sequence[Record], audit: Audit) -> None:

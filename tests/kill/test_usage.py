@@ -87,7 +87,7 @@ async def prove(stand: Stand, told: Sequence[dict[str, Any]]) -> None:
     async with stand.database() as database:
         assert await stored(database, booked=True) == {each["id"] for each in told}
         async with database.read() as tx:
-            entries = await ledger.caused_by(tx, "usage:")
+            entries = await ledger.caused_by(tx, ["usage:"])
             assert sum(int(str(entry.facts["events"])) for entry in entries) == len(told)
             assert await ledger.balance(tx, ACCOUNT) == expected(told)
         audit = await verify(database)

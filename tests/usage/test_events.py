@@ -26,7 +26,7 @@ OTHER = "trial"  # the other account of the stage
 async def used(stage: Stage) -> list[int]:
     """How many events each entry of the ledger names, newest first."""
     async with stage.bot.database.read() as tx:
-        return [int(str(each.facts["events"])) for each in await ledger.caused_by(tx, "usage:")][::-1]
+        return [int(str(each.facts["events"])) for each in await ledger.caused_by(tx, ["usage:"])][::-1]
 
 
 # ── in ────────────────────────────────────────────────────────────────────────────────────────────────────────────
